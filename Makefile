@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: ISC
+# make, make check, make run, make install, make lint, make bench, make format.
+# Variables: CC, B (build folder), SANITIZE=1 (ASan and UBSan), prefix, sysconfdir, DESTDIR.
+
+B        ?= build
+CC       := $(if $(filter default,$(origin CC)),gcc,$(CC))
+prefix   ?= /usr
+sysconfdir ?= /etc
+libexecdir ?= $(prefix)/libexec/postrider
+mandir   ?= $(prefix)/share/man
+
+WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+            -Wwrite-strings -Wvla -Wno-unused-parameter
+CPPFLAGS += -I. -D_GNU_SOURCE -DPOSTRIDER_CONFIG_DIR='"$(sysconfdir)/postrider"' \
+            -DPOSTRIDER_COMMAND_DIR='"$(prefix)/sbin"' -DPOSTRIDER_DAEMON_DIR='"$(libexecdir)"'
+CFLAGS   ?= -O2 -g
+CFLAGS   += -std=gnu17 $(WARN) -fno-strict-aliasing -fstack-protector-strong -fPIE -pthread
+ifdef SANITIZE
+CFLAGS   += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+LDFLAGS  += -fsanitize=address,undefined
+else
+FORTIFY  := -D_FORTIFY_SOURCE=2
+endif
+LDFLAGS  += -pie -Wl,-z,relro,-z,now -pthread
+LIBS     := -lev -ldb-5.3 -lseccomp -lidn2 -ljansson -lresolv -lm
+
+# Libraries, lowest first; lint/includes.sh knows the same order.
+LIB_DIRS := common/base common/net common/mail common/config common/proto common/process tables routing
+# A daemon has a folder of its name; main() is in its main.c.
+DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap delivery/smtp delivery/local
+
+not_test  = $(filter-out %_test.c %_fuzz.c,$(1))
+LIB_SRCS  := $(call not_test,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
+TOOL_LIB_SRCS := $(wildcard tools/lib/*.c)
+TOOL_SRCS := $(call not_test,$(wildcard tools/*.c))
+DAEMONS   := $(foreach d,$(DAEMON_DIRS),$(if $(wildcard $(d)/main.c),$(d)))
+DAEMON_SRCS := $(call not_test,$(foreach d,$(DAEMON_DIRS),$(wildcard $(d)/*.c)))
+TEST_SRCS := $(wildcard $(foreach d,$(LIB_DIRS) $(DAEMON_DIRS) tools tools/lib,$(d)/*_test.c))
+FUZZ_SRCS := $(wildcard $(foreach d,$(LIB_DIRS) $(DAEMON_DIRS),$(d)/*_fuzz.c))
+
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+LIB       := $(B)/libpostrider.a
+DAEMON_BINS := $(foreach d,$(DAEMONS),$(B)/libexec/$(notdir $(d)))
+TOOL_BINS := $(patsubst tools/%.c,$(B)/sbin/%,$(TOOL_SRCS))
+TEST_BINS := $(patsubst %.c,$(B)/test/%,$(TEST_SRCS))
+
+.PHONY: all check unit e2e run install lint bench format clean
+all: $(DAEMON_BINS) $(TOOL_BINS) links
+
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(FORTIFY) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# siglongjmp between stacks: see common/base/task.c
+$(B)/obj/common/base/task.o: FORTIFY :=
+
+$(LIB): $(call obj,$(LIB_SRCS))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+define daemon_rule
+$(B)/libexec/$(notdir $(1)): $(call obj,$(call not_test,$(wildcard $(1)/*.c))) $(LIB)
+	@mkdir -p $$(@D)
+	$(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS)
+endef
+$(foreach d,$(DAEMONS),$(eval $(call daemon_rule,$(d))))
+
+$(B)/sbin/%: $(B)/obj/tools/%.o $(call obj,$(TOOL_LIB_SRCS)) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# A test stands beside its source and links the other files of its folder, main() aside.
+define test_rule
+$(B)/test/$(1:.c=): $(call obj,$(1)) $(if $(filter tools,$(patsubst %/,%,$(dir $(1)))),$(call obj,$(TOOL_LIB_SRCS)),$(if $(filter $(LIB_DIRS) tools/lib,$(patsubst %/,%,$(dir $(1)))),,$(call obj,$(filter-out %/main.c,$(call not_test,$(wildcard $(dir $(1))*.c)))))) $(if $(filter tools/lib/%,$(1)),$(call obj,$(TOOL_LIB_SRCS))) $(LIB)
+	@mkdir -p $$(@D)
+	$(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS) -lcmocka
+endef
+$(foreach t,$(TEST_SRCS),$(eval $(call test_rule,$(t))))
+
+.PHONY: links
+links: $(TOOL_BINS) $(DAEMON_BINS)
+	@[ ! -e $(B)/sbin/sendmail ] || for n in mailq newaliases; do ln -sf sendmail $(B)/sbin/$$n; done
+	@[ ! -e $(B)/sbin/postmap ] || ln -sf postmap $(B)/sbin/postalias
+	@[ ! -e $(B)/libexec/smtp ] || ln -sf smtp $(B)/libexec/lmtp
+
+tests: all $(TEST_BINS)
+
+check:
+	@tests/run.sh
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+lint:
+	@lint/run.sh
+
+bench: all
+	@bench/run.sh
+
+run:
+	@tools/run-private.sh
+
+clean:
+	rm -rf $(B)
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
