@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Lookup tables "type:name" behind one interface; each type is one file that
+ * registers itself in tables/table_types.c.
+ */
+#ifndef POSTRIDER_TABLES_TABLE_H
+#define POSTRIDER_TABLES_TABLE_H
+
+#include "common/base/arena.h"
+#include "common/base/err.h"
+
+struct table;
+
+enum table_result { TABLE_FOUND = 1, TABLE_NOT_FOUND = 0, TABLE_ERROR = -1 };
+
+/*
+ * Opens "type:name" ("proxy:type:name" goes to proxymap from the sandbox).  NULL with ERR_SYNTAX: unknown type;
+ * ERR_TEMPORARY: cannot be opened now — callers that must go on use table_list_open, where such a
+ * table stays and answers each lookup with TABLE_ERROR.
+ */
+struct table *table_open(const char *spec, struct err *err) MUST_USE;
+void table_close(struct table **table);
+const char *table_name(const struct table *table);        /* "hash:/etc/aliases" */
+/* Key as given (case folded for types that fold); value in the arena.  An error is in *err and names the table. */
+enum table_result table_lookup(struct table *table, struct slice key, struct arena *arena,
+			       struct slice *value, struct err *err) MUST_USE;
+/* Was the file behind it replaced or rewritten since it was opened?  One fstat/stat a call. */
+bool table_changed(struct table *table);
+
+/* "hash:/etc/a, proxy:unix:passwd.byname static:{x y}": tried in order. */
+struct table_list;
+struct table_list *table_list_open(const char *specs, struct err *err) MUST_USE;
+void table_list_close(struct table_list **list);
+bool table_list_empty(const struct table_list *list);
+enum table_result table_list_lookup(struct table_list *list, struct slice key, struct arena *arena,
+				    struct slice *value, struct err *err) MUST_USE;
+bool table_list_changed(struct table_list *list);
+/* Postfix's order for an address: user+ext@domain, user@domain, [user+ext, user when domain is local], @domain. */
+struct table_address_style { const char *recipient_delimiter; bool local_parts; bool at_domain; };
+enum table_result table_list_lookup_address(struct table_list *list, struct slice address,
+					    const struct table_address_style *style, struct arena *arena,
+					    struct slice *value, struct err *err) MUST_USE;
+
+/*
+ * A match list: mydestination, relay_domains, mynetworks: words, !negation, /file/names, type:table,
+ * patterns "1.2.3.0/24", "[::1]/128", ".parent".
+ */
+struct match_list;
+enum match_kind { MATCH_DOMAIN, MATCH_DOMAIN_PARENT, MATCH_NETWORK, MATCH_STRING };
+struct match_list *match_list_open(const char *specs, enum match_kind kind, struct err *err) MUST_USE;
+void match_list_close(struct match_list **list);
+enum table_result match_list_test(struct match_list *list, struct slice text, struct err *err) MUST_USE;
+/* Client: matches name or address (MATCH_NETWORK by address, host names too). */
+enum table_result match_list_test_client(struct match_list *list, struct slice name, struct slice address, struct err *err) MUST_USE;
+bool match_list_changed(struct match_list *list);
+
+#endif
