@@ -3,6 +3,7 @@
 # Variables: CC, B (build folder), SANITIZE=1 (ASan and UBSan), prefix, sysconfdir, DESTDIR.
 
 B        ?= build
+Q        := $(if $(V),,@)
 CC       := $(if $(filter default,$(origin CC)),gcc,$(CC))
 prefix   ?= /usr
 sysconfdir ?= /etc
@@ -49,31 +50,35 @@ all: $(DAEMON_BINS) $(TOOL_BINS) links
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(FORTIFY) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CPPFLAGS) $(FORTIFY) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # siglongjmp between stacks: see common/base/task.c
 $(B)/obj/common/base/task.o: FORTIFY :=
 
 $(LIB): $(call obj,$(LIB_SRCS))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 define daemon_rule
 $(B)/libexec/$(notdir $(1)): $(call obj,$(call not_test,$(wildcard $(1)/*.c))) $(LIB)
 	@mkdir -p $$(@D)
-	$(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS)
+	@echo "  LINK  $$@"
+	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS)
 endef
 $(foreach d,$(DAEMONS),$(eval $(call daemon_rule,$(d))))
 
 $(B)/sbin/%: $(B)/obj/tools/%.o $(call obj,$(TOOL_LIB_SRCS)) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # A test stands beside its source and links the other files of its folder, main() aside.
 define test_rule
 $(B)/test/$(1:.c=): $(call obj,$(1)) $(if $(filter tools,$(patsubst %/,%,$(dir $(1)))),$(call obj,$(TOOL_LIB_SRCS)),$(if $(filter $(LIB_DIRS) tools/lib,$(patsubst %/,%,$(dir $(1)))),,$(call obj,$(filter-out %/main.c,$(call not_test,$(wildcard $(dir $(1))*.c)))))) $(if $(filter tools/lib/%,$(1)),$(call obj,$(TOOL_LIB_SRCS))) $(LIB)
 	@mkdir -p $$(@D)
-	$(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS) -lcmocka
+	@echo "  LINK  $$@"
+	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS) -lcmocka
 endef
 $(foreach t,$(TEST_SRCS),$(eval $(call test_rule,$(t))))
 

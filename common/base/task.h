@@ -30,9 +30,6 @@ double loop_now(void);
 /* Runs until loop_stop(), or until nothing is left to wait for. */
 void loop_run(void);
 void loop_stop(void);
-/* Runs until `task` group is empty: for tests. */
-struct task_group;
-
 /*
  * A group owns tasks: cancel all, wait for all.  Embedded in its owner and
  * zeroed; must be empty when the owner goes.
@@ -76,6 +73,12 @@ struct task_event {
 enum task_wait task_event_wait(struct task_event *event, double deadline);
 void task_event_signal(struct task_event *event);     /* wakes the first */
 void task_event_broadcast(struct task_event *event);  /* wakes all */
+
+/*
+ * Waits until *done, which who signals the event has set, also when the task is
+ * cancelled: for what must have ended before the caller's memory goes.
+ */
+void task_event_join(struct task_event *event, const bool *done);
 
 /*
  * Runs work(arg) in a worker thread (fsync, slow library calls) and suspends
