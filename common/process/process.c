@@ -445,8 +445,8 @@ static bool parse_override(struct arguments *args, char *text, struct err *err)
 {
 	char *equals = strchr(text, '=');
 
-	if (!equals || args->override_count == MAX_OVERRIDES)
-		return err_set(err, ERR_SYNTAX, "-o %s: expected name=value, at most %d", text, MAX_OVERRIDES);
+	if (!equals || args->override_count >= MAX_OVERRIDES - 2)
+		return err_set(err, ERR_SYNTAX, "-o %s: expected name=value, at most %d", text, MAX_OVERRIDES - 2);
 	*equals = '\0';
 	args->overrides[args->override_count++] = (struct config_override){ text, equals + 1 };
 	return true;
