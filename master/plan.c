@@ -240,16 +240,20 @@ struct plan *plan_load(const struct plan_options *options, struct err *err)
 	plan->rootless = options->rootless;
 	plan->name = arena_strdup(plan->arena, config_text(config, "syslog_name"));
 	listen_begin();
-	if (!fill(plan, options, err)) {
-		listen_abandon();
-		plan_free(&plan);
-	}
+	if (!fill(plan, options, err))
+		plan_abandon(&plan);
 	return plan;
 }
 
 void plan_commit(struct plan *plan)
 {
 	listen_commit();
+}
+
+void plan_abandon(struct plan **plan)
+{
+	listen_abandon();
+	plan_free(plan);
 }
 
 void plan_free(struct plan **plan)

@@ -54,6 +54,8 @@ struct plan_options {
 struct plan *plan_load(const struct plan_options *options, struct err *err) MUST_USE;
 /* Puts it in use: listening sockets that it does not want are closed. */
 void plan_commit(struct plan *plan);
+/* Throws a plan away that was not committed, with the sockets bound for it. */
+void plan_abandon(struct plan **plan);
 /* Frees a plan that is no longer in use. */
 void plan_free(struct plan **plan);
 

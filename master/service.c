@@ -306,6 +306,7 @@ static void free_service_if_gone(struct service *service)
 	while (*link != service)
 		link = &(*link)->next;
 	*link = service->next;
+	switchboard_forget_service(service);
 	watch_demand(service, false);
 	ev_timer_stop(loop_get(), &service->restart);
 	ev_timer_stop(loop_get(), &service->wakeup);

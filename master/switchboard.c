@@ -213,20 +213,31 @@ void switchboard_retry(struct service *service)
 	}
 }
 
-void switchboard_tick(double now)
+/* Refuses those who wait for `service` (NULL: any) and whose time ends before `now`. */
+static void refuse_waiting(const struct service *service, double now)
 {
 	struct waiting **link = &queue;
 
 	while (*link) {
 		struct waiting *w = *link;
 
-		if (now < w->until) {
+		if (now < w->until || (service && w->service != service)) {
 			link = &w->next;
 			continue;
 		}
 		refuse(w->asker, w->request, ERR_TEMPORARY, w->service->name, "it has no process at this time");
 		unlink_waiting(link);
 	}
+}
+
+void switchboard_tick(double now)
+{
+	refuse_waiting(NULL, now);
+}
+
+void switchboard_forget_service(const struct service *service)
+{
+	refuse_waiting(service, TASK_FOREVER);
 }
 
 void switchboard_forget(const struct child *child)

@@ -13,5 +13,7 @@ void switchboard_retry(struct service *service);
 void switchboard_tick(double now);
 /* Forgets the process. */
 void switchboard_forget(const struct child *child);
+/* The service goes: refuses those who wait for it. */
+void switchboard_forget_service(const struct service *service);
 
 #endif
