@@ -93,6 +93,18 @@ tests: all $(TEST_BINS)
 check:
 	@tests/run.sh
 
+# Configuration files that are there already stay as they are.
+install: all
+	install -d $(DESTDIR)$(prefix)/sbin $(DESTDIR)$(libexecdir) $(DESTDIR)$(sysconfdir)/postrider
+	install -m 755 $(TOOL_BINS) $(DESTDIR)$(prefix)/sbin
+	install -m 755 $(DAEMON_BINS) $(DESTDIR)$(libexecdir)
+	for n in mailq newaliases; do ln -sf sendmail $(DESTDIR)$(prefix)/sbin/$$n; done
+	ln -sf postmap $(DESTDIR)$(prefix)/sbin/postalias
+	ln -sf smtp $(DESTDIR)$(libexecdir)/lmtp
+	for f in main.cf master.cf aliases; do \
+	  [ ! -e etc/$$f ] || [ -e $(DESTDIR)$(sysconfdir)/postrider/$$f ] || \
+	  install -m 644 etc/$$f $(DESTDIR)$(sysconfdir)/postrider/$$f; done
+
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 

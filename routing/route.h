@@ -25,6 +25,7 @@ struct route {
 	struct slice address;      /* canonical: "user" → user@$myorigin, domain lower case */
 	struct slice transport;    /* "smtp", "local", "error" */
 	struct slice nexthop;      /* "example.com", "[host]:port", or error text */
+	bool routed;               /* the sender asked for a way through us (user%far@here): not for strangers */
 };
 /* False: a lookup failed (ERR_TEMPORARY). */
 bool router_resolve(struct router *router, struct slice recipient, struct slice sender, struct arena *arena,

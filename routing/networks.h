@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: ISC */
+/* The addresses of this host, and the networks that mynetworks_style derives from them. */
+#ifndef POSTRIDER_ROUTING_NETWORKS_H
+#define POSTRIDER_ROUTING_NETWORKS_H
+
+#include "common/base/err.h"
+#include "common/base/str.h"
+
+/* Own addresses, as "1.2.3.4" and "::1", separated by spaces. */
+bool networks_own_addresses(struct str *out, struct err *err) MUST_USE;
+/* The value of mynetworks for a style: "host", "subnet" or "class". */
+bool networks_of_style(const char *style, struct str *out, struct err *err) MUST_USE;
+
+#endif

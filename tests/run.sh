@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+# make check: builds with sanitizers, runs unit tests and end-to-end tests, and
+# closes on "N passed, N failed".
+set -u
+cd "$(dirname "$0")/.." || exit 1
+sh tools/install-packages.sh test || exit 1
+build=${B:-build-check}
+jobs=$(nproc)
+make -s -j"$jobs" B="$build" SANITIZE=1 tests || { echo "0 passed, 1 failed"; exit 1; }
+
+passed=0 failed=0
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
+while IFS= read -r test; do
+	out=$("$test" 2>&1)
+	status=$?
+	ok=$(grep -c '^\[       OK \]' <<<"$out")
+	bad=$(grep -c '^\[  FAILED  \] [a-zA-Z_]' <<<"$out")
+	# A test program that dies reports nothing more: that is a failure too.
+	if [ $status -ne 0 ]; then
+		[ "$bad" -gt 0 ] && bad=$((bad / 2 > 0 ? bad / 2 : 1)) || bad=1
+		printf '%s\n' "$out" | tail -40
+	fi
+	passed=$((passed + ok)) failed=$((failed + bad))
+	printf '%-50s %3d passed, %d failed\n' "${test#"$build"/test/}" "$ok" "$bad"
+done < <(find "$build/test" -name '*_test' -type f | sort)
+
+for test in tests/e2e/test_*.py; do
+	[ -e "$test" ] || continue
+	out=$(POSTRIDER_BUILD="$PWD/$build" timeout 900 python3 -m unittest -v "$test" 2>&1)
+	status=$?
+	ok=$(grep -cE ' \.\.\. ok$' <<<"$out")
+	bad=$(grep -cE ' \.\.\. (FAIL|ERROR)$|^ERROR: setUp' <<<"$out")
+	if [ $status -ne 0 ]; then
+		[ "$bad" -gt 0 ] || bad=1
+		printf '%s\n' "$out" | tail -80
+	fi
+	passed=$((passed + ok)) failed=$((failed + bad))
+	printf '%-50s %3d passed, %d failed\n' "$test" "$ok" "$bad"
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+# Installs the Debian packages that are missing: "build" for make and make run,
+# "test" for make check and make lint as well.  With sudo when not root.
+set -eu
+build="gcc make libc6-dev libev-dev libdb5.3-dev libseccomp-dev libidn2-dev libjansson-dev"
+test="libcmocka-dev clang clang-format universal-ctags python3 nsd swaks strace libclang-rt-14-dev
+ python3-aiosmtpd procps git pflogsumm postfix"
+[ "${1:-build}" = test ] && wanted="$build $test" || wanted="$build"
+
+missing=
+for package in $wanted; do
+	status=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null || true)
+	case "$status" in ii*) ;; *) missing="$missing $package" ;; esac
+done
+[ -n "$missing" ] || exit 0
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# The peers that tests start by themselves must not be started by their packages.
+policy=/usr/sbin/policy-rc.d
+made_policy=
+if [ "${1:-build}" = test ] && [ ! -e "$policy" ]; then
+	printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+	as_root chmod 755 "$policy"
+	made_policy=yes
+fi
+echo "installing:$missing"
+as_root apt-get update -qq
+status=0
+# shellcheck disable=SC2086
+as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null || status=$?
+[ -z "$made_policy" ] || as_root rm -f "$policy"
+exit $status
