@@ -23,6 +23,15 @@ extern const struct ipc_protocol delivery_protocol;    /* "delivery", 1 */
 
 enum delivery_type { DELIVERY_READY = 1, DELIVERY_JOB, DELIVERY_RESULT, DELIVERY_DONE };
 
+enum delivery_field {
+	DELIVERY_FIELD_SLOTS = 1,                              /* READY */
+	DELIVERY_FIELD_ID, DELIVERY_FIELD_NEXTHOP, DELIVERY_FIELD_LAYOUT, DELIVERY_FIELD_ENVELOPE,
+	DELIVERY_FIELD_QUEUED, DELIVERY_FIELD_RECIPIENT,       /* JOB; the last repeated */
+	DELIVERY_FIELD_INDEX, DELIVERY_FIELD_OUTCOME, DELIVERY_FIELD_DSN, DELIVERY_FIELD_RELAY,
+	DELIVERY_FIELD_TEXT, DELIVERY_FIELD_REMOTE,            /* RESULT */
+	DELIVERY_FIELD_KEPT, DELIVERY_FIELD_DEAD               /* DONE */
+};
+
 struct delivery_job {
 	uint32_t id;                   /* the packet's request number */
 	struct slice queue_id;
