@@ -211,7 +211,7 @@ bool address_parse_path(struct slice input, bool strict, bool utf8, struct arena
 		s = slice_sub(s, 1, s.len);
 	if (bracketed && s.len > 0 && s.ptr[0] == '>') {
 		*address = SLICE("");
-		*rest = slice_sub(s, 1, s.len);
+		*rest = slice_trim(slice_sub(s, 1, s.len));
 		return true;
 	}
 	drop_source_route(&s);
