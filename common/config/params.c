@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: ISC */
+#include "common/config/params.h"
+
+#define TEXT(name, value, text)            { name, PARAM_TEXT, value, 0, 0, 0, text }
+#define INT(name, value, min, max, text)   { name, PARAM_INT, value, min, max, 0, text }
+#define BOOL(name, value, text)            { name, PARAM_BOOL, value, 0, 0, 0, text }
+#define TIME(name, value, unit, text)      { name, PARAM_TIME, value, 0, 0, unit, text }
+
+/* In order of name: param_find searches by halves. */
+static const struct param rows[] = {
+	TEXT("alias_database", "$default_database_type:/etc/aliases", "alias tables that newaliases rebuilds"),
+	TEXT("alias_maps", "$default_database_type:/etc/aliases", "alias tables of local delivery"),
+	BOOL("allow_mail_to_commands", "no", "own: commands in aliases may be run"),
+	BOOL("allow_percent_hack", "yes", "rewrite user%domain to user@domain"),
+	BOOL("always_add_missing_headers", "no", "add Date, From, Message-ID to mail from other hosts too"),
+	BOOL("append_at_myorigin", "yes", "complete addresses without a domain"),
+	BOOL("append_dot_mydomain", "no", "complete host names without a domain"),
+	TIME("bounce_queue_lifetime", "5d", 'd', "how long a notice is tried"),
+	INT("bounce_size_limit", "50000", 0, 0, "bytes of a returned message"),
+	TEXT("command_directory", POSTRIDER_COMMAND_DIR, "where the commands are"),
+	TEXT("compatibility_level", "3.7", "accepted; Postrider's defaults are the new ones"),
+	TEXT("config_directory", POSTRIDER_CONFIG_DIR, "where main.cf and master.cf are"),
+	TEXT("daemon_directory", POSTRIDER_DAEMON_DIR, "where the daemons are"),
+	TEXT("data_directory", "/var/lib/postrider", "lock, caches"),
+	TEXT("default_database_type", "hash", "type of tables given without one"),
+	INT("default_destination_concurrency_limit", "20", 0, 100000, "parallel deliveries to a destination"),
+	TIME("default_destination_rate_delay", "0s", 's', "pause between deliveries to a destination"),
+	INT("default_destination_recipient_limit", "50", 0, 100000, "recipients a delivery"),
+	INT("default_process_limit", "100", 1, 100000, "processes a service"),
+	TEXT("default_transport", "smtp", "transport of foreign domains"),
+	BOOL("disable_vrfy_command", "no", "refuse VRFY"),
+	TEXT("double_bounce_sender", "double-bounce", "sender of notices about notices"),
+	INT("header_size_limit", "102400", 1, 0, "bytes of a message header"),
+	TEXT("home_mailbox", "", "mailbox below the home directory; ending in / it is a Maildir"),
+	INT("hopcount_limit", "50", 1, 100000, "Received fields before a message counts as looping"),
+	TEXT("inet_interfaces", "all", "addresses that mail is received on"),
+	TEXT("inet_protocols", "all", "ipv4, ipv6 or both"),
+	INT("initial_destination_concurrency", "5", 1, 100000, "parallel deliveries to a new destination"),
+	INT("line_length_limit", "2048", 512, 65000, "bytes of a command line"),
+	TIME("lmtp_connect_timeout", "0s", 's', "time to connect (0: the system's)"),
+	TIME("lmtp_connection_cache_time_limit", "2s", 's', "how long an idle connection is kept"),
+	TIME("lmtp_data_done_timeout", "600s", 's', "wait for the answer to the end of data"),
+	TIME("lmtp_data_init_timeout", "120s", 's', "wait for the answer to DATA"),
+	TIME("lmtp_data_xfer_timeout", "180s", 's', "wait while sending data"),
+	INT("lmtp_destination_concurrency_limit", "$default_destination_concurrency_limit", 0, 100000, "as default_…"),
+	INT("lmtp_destination_recipient_limit", "$default_destination_recipient_limit", 0, 100000, "as default_…"),
+	TIME("lmtp_helo_timeout", "300s", 's', "wait for greeting and LHLO"),
+	TEXT("lmtp_host_lookup", "dns", "how host names are looked up"),
+	INT("lmtp_line_length_limit", "998", 0, 1000000, "longer lines are folded"),
+	TIME("lmtp_mail_timeout", "300s", 's', "wait for the answer to MAIL"),
+	TIME("lmtp_quit_timeout", "300s", 's', "wait for the answer to QUIT"),
+	TIME("lmtp_rcpt_timeout", "300s", 's', "wait for the answer to RCPT"),
+	TIME("lmtp_rset_timeout", "20s", 's', "wait for the answer to RSET"),
+	INT("lmtp_tcp_port", "24", 1, 65535, "port without one in the next hop"),
+	INT("local_destination_concurrency_limit", "2", 0, 100000, "parallel deliveries to a local user"),
+	INT("local_destination_recipient_limit", "1", 0, 100000, "recipients a local delivery"),
+	TEXT("local_mailbox_root", "", "own: mailboxes below this folder, one a user, instead of the home directories"),
+	TEXT("local_recipient_maps", "proxy:unix:passwd.byname $alias_maps", "who exists here; empty: anybody"),
+	TEXT("local_transport", "local:$myhostname", "transport of mydestination"),
+	TEXT("mail_name", "Postrider", "name in greeting and Received"),
+	TEXT("mail_owner", "postrider", "owner of the queue"),
+	TEXT("mail_spool_directory", "/var/mail", "mailboxes without home_mailbox"),
+	TEXT("mail_version", "0.1", "version"),
+	INT("mailbox_size_limit", "51200000", 0, 0, "bytes of an mbox (0: no limit)"),
+	TEXT("maillog_file", "", "log file instead of syslog; /dev/stdout for containers"),
+	INT("max_idle", "100", 1, 0, "seconds an idle process stays"),
+	INT("max_use", "100", 1, 0, "accepted; processes are replaced on reload"),
+	TIME("maximal_backoff_time", "4000s", 's', "longest pause between attempts"),
+	TIME("maximal_queue_lifetime", "5d", 'd', "how long a message is tried"),
+	INT("message_size_limit", "10240000", 0, 0, "bytes of a message (0: no limit)"),
+	TIME("minimal_backoff_time", "300s", 's', "shortest pause between attempts"),
+	TEXT("mydestination", "$myhostname, localhost.$mydomain, localhost", "domains delivered here"),
+	TEXT("mydomain", NULL, "domain of this host"),
+	TEXT("myhostname", NULL, "name of this host"),
+	TEXT("mynetworks", "", "clients that may relay; empty: by mynetworks_style"),
+	TEXT("mynetworks_style", "host", "host, subnet or class"),
+	TEXT("myorigin", "$myhostname", "domain of addresses without one"),
+	TEXT("notify_classes", "resource, software", "what the postmaster is told"),
+	TEXT("parent_domain_matches_subdomains",
+	     "debug_peer_list,fast_flush_domains,mynetworks,permit_mx_backup_networks,qmqpd_authorized_clients,"
+	     "relay_domains,smtpd_access_maps", "lists in which a domain stands for its subdomains"),
+	TEXT("proxy_read_maps", "", "tables that proxymap may read beside those that main.cf names"),
+	INT("qmgr_message_active_limit", "20000", 1, 0, "messages in full in memory"),
+	TEXT("queue_directory", "/var/spool/postrider", "the queue"),
+	INT("queue_minfree", "0", 0, 0, "free bytes below which no mail is accepted"),
+	TIME("queue_run_delay", "300s", 's', "how often leftovers are looked for"),
+	TEXT("recipient_delimiter", "", "characters that separate user and extension"),
+	TEXT("relay_domains", "", "domains that we relay for"),
+	TEXT("relay_recipient_maps", "", "who exists in relay_domains; empty: anybody"),
+	TEXT("relay_transport", "relay", "transport of relay_domains"),
+	TEXT("relayhost", "", "next hop of foreign mail"),
+	INT("resolver_cache_size", "67108864", 65536, 0, "own: bytes of cached answers"),
+	TIME("resolver_max_ttl", "1d", 's', "own: longest time an answer is kept"),
+	TIME("resolver_min_ttl", "5s", 's', "own: shortest time an answer is kept"),
+	TEXT("resolver_nameservers", "", "own: ADDR[:PORT] … instead of resolv.conf"),
+	TIME("resolver_stale_time", "1d", 's', "own: how long old answers serve while servers are down"),
+	TEXT("setgid_group", "postdrop", "group of the maildrop"),
+	TEXT("smtp_address_preference", "any", "any, ipv4 or ipv6 first"),
+	TEXT("smtp_bind_address", "", "local IPv4 address of outgoing connections"),
+	TEXT("smtp_bind_address6", "", "local IPv6 address of outgoing connections"),
+	TIME("smtp_connect_timeout", "30s", 's', "time to connect"),
+	TIME("smtp_connection_cache_time_limit", "2s", 's', "how long an idle connection is kept"),
+	INT("smtp_connection_reuse_count_limit", "0", 0, 0, "messages a connection (0: no limit)"),
+	TIME("smtp_data_done_timeout", "600s", 's', "wait for the answer to the end of data"),
+	TIME("smtp_data_init_timeout", "120s", 's', "wait for the answer to DATA"),
+	TIME("smtp_data_xfer_timeout", "180s", 's', "wait while sending data"),
+	INT("smtp_destination_concurrency_limit", "$default_destination_concurrency_limit", 0, 100000, "as default_…"),
+	INT("smtp_destination_recipient_limit", "$default_destination_recipient_limit", 0, 100000, "as default_…"),
+	TEXT("smtp_helo_name", "$myhostname", "name in EHLO"),
+	TIME("smtp_helo_timeout", "300s", 's', "wait for greeting and EHLO"),
+	TEXT("smtp_host_lookup", "dns", "how host names are looked up"),
+	INT("smtp_line_length_limit", "998", 0, 1000000, "longer lines are folded"),
+	TIME("smtp_mail_timeout", "300s", 's', "wait for the answer to MAIL"),
+	INT("smtp_mx_address_limit", "5", 0, 1000, "addresses tried for a delivery"),
+	INT("smtp_mx_session_limit", "2", 0, 1000, "sessions tried for a delivery"),
+	TIME("smtp_quit_timeout", "300s", 's', "wait for the answer to QUIT"),
+	TIME("smtp_rcpt_timeout", "300s", 's', "wait for the answer to RCPT"),
+	TIME("smtp_rset_timeout", "20s", 's', "wait for the answer to RSET"),
+	INT("smtp_sessions_per_process", "500", 1, 100000, "own: deliveries a process at a time"),
+	BOOL("smtp_skip_5xx_greeting", "yes", "a 5xx greeting means: try the next server"),
+	INT("smtp_tcp_port", "25", 1, 65535, "port without one in the next hop"),
+	TEXT("smtpd_banner", "$myhostname ESMTP $mail_name", "greeting"),
+	TEXT("smtpd_client_restrictions", "", "restrictions on the client"),
+	TEXT("smtpd_data_restrictions", "", "restrictions at DATA"),
+	BOOL("smtpd_delay_reject", "yes", "wait till RCPT before rejecting"),
+	TEXT("smtpd_discard_ehlo_keywords", "", "EHLO keywords that are not announced"),
+	TEXT("smtpd_end_of_data_restrictions", "", "restrictions at the end of data"),
+	TIME("smtpd_error_sleep_time", "1s", 's', "pause after an error beyond the soft limit"),
+	TEXT("smtpd_forbid_bare_newline", "normalize", "lines that end in LF alone: no, yes, normalize, reject, note"),
+	TEXT("smtpd_forbid_bare_newline_exclusions", "$mynetworks", "clients for whom it is no"),
+	BOOL("smtpd_forbid_unauth_pipelining", "yes", "refuse input before its turn"),
+	INT("smtpd_hard_error_limit", "20", 1, 0, "errors before the connection ends"),
+	BOOL("smtpd_helo_required", "no", "HELO or EHLO before MAIL"),
+	TEXT("smtpd_helo_restrictions", "", "restrictions on HELO"),
+	INT("smtpd_history_flush_threshold", "100", 1, 0, "accepted"),
+	INT("smtpd_junk_command_limit", "100", 1, 0, "NOOP, RSET … before they count as errors"),
+	BOOL("smtpd_peername_lookup", "yes", "look the client's name up"),
+	INT("smtpd_recipient_limit", "1000", 1, 0, "recipients a message"),
+	INT("smtpd_recipient_overshoot_limit", "1000", 1, 0, "recipients beyond that before they count as errors"),
+	TEXT("smtpd_recipient_restrictions", "", "restrictions on the recipient"),
+	BOOL("smtpd_reject_unlisted_recipient", "yes", "refuse unknown recipients"),
+	TEXT("smtpd_relay_restrictions", "permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination",
+	     "who may send where"),
+	TEXT("smtpd_sender_restrictions", "", "restrictions on the sender"),
+	INT("smtpd_session_limit", "10000", 1, 0, "own: sessions a process"),
+	INT("smtpd_soft_error_limit", "10", 1, 0, "errors before answers slow down"),
+	TIME("smtpd_timeout", "300s", 's', "wait for a command"),
+	BOOL("smtputf8_enable", "yes", "international addresses"),
+	BOOL("soft_bounce", "no", "answer 4xx instead of 5xx"),
+	BOOL("strict_rfc821_envelopes", "no", "addresses in MAIL and RCPT need their brackets"),
+	BOOL("swap_bangpath", "yes", "rewrite site!user to user@site"),
+	TEXT("syslog_facility", "mail", "facility of syslog"),
+	TEXT("syslog_name", "postfix", "first word of log lines"),
+	TEXT("transport_maps", "", "transports by recipient"),
+	INT("unknown_local_recipient_reject_code", "550", 400, 599, "reply for an unknown recipient"),
+	TEXT("virtual_alias_domains", "$virtual_alias_maps", "domains of aliases only"),
+	TEXT("virtual_alias_maps", "", "aliases of any address"),
+	TEXT("virtual_mailbox_domains", "$virtual_mailbox_maps", "domains of mailboxes without Unix users"),
+	TEXT("virtual_mailbox_maps", "", "mailboxes without Unix users"),
+	TEXT("virtual_transport", "virtual", "transport of virtual_mailbox_domains"),
+};
+
+size_t param_count(void)
+{
+	return sizeof(rows) / sizeof(rows[0]);
+}
+
+const struct param *param_at(size_t index)
+{
+	return &rows[index];
+}
+
+const struct param *param_find(struct slice name)
+{
+	size_t low = 0, high = param_count();
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = slice_compare(name, slice_of(rows[middle].name));
+
+		if (order == 0)
+			return &rows[middle];
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
+static double unit_seconds(char unit)
+{
+	switch (unit) {
+	case 's':
+		return 1;
+	case 'm':
+		return 60;
+	case 'h':
+		return 3600;
+	case 'd':
+		return 86400;
+	case 'w':
+		return 7 * 86400;
+	default:
+		return 0;
+	}
+}
+
+bool param_parse_time(struct slice text, char unit, double *seconds)
+{
+	uint64_t number;
+
+	text = slice_trim(text);
+	if (text.len > 0 && unit_seconds(text.ptr[text.len - 1]) > 0) {
+		unit = text.ptr[text.len - 1];
+		text = slice_sub(text, 0, text.len - 1);
+	}
+	if (!slice_to_u64(text, &number) || number > 1000000000)
+		return false;
+	*seconds = (double)number * unit_seconds(unit);
+	return true;
+}
+
+bool param_parse_bool(struct slice text, bool *value)
+{
+	*value = slice_eq_nocase(text, SLICE("yes"));
+	return *value || slice_eq_nocase(text, SLICE("no"));
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC */
+#include "common/process/service_table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct service_row rows[] = {
+	{ "smtpd", "postrider-net", ROOT_EMPTY, SYS_BASE | SYS_ACCEPT | SYS_THREADS, COUNT_CORES,
+	  SERVICE_INET | SERVICE_AT_START, "" },
+	{ "cleanup", NULL, ROOT_NONE, SYS_BASE | SYS_THREADS | SYS_READ | SYS_WRITE, COUNT_ONE,
+	  SERVICE_AT_START | SERVICE_ALWAYS, " smtpd pickup bounce local qmgr " },
+	{ "qmgr", NULL, ROOT_NONE, SYS_BASE | SYS_ACCEPT | SYS_THREADS | SYS_READ | SYS_WRITE, COUNT_ONE,
+	  SERVICE_AT_START | SERVICE_ALWAYS | SERVICE_LISTENS | SERVICE_EXCLUSIVE, " cleanup showq " },
+	{ "bounce", NULL, ROOT_NONE, SYS_BASE | SYS_THREADS | SYS_READ, COUNT_ONE,
+	  SERVICE_ALWAYS, " qmgr " },
+	{ "pickup", NULL, ROOT_NONE, SYS_BASE | SYS_ACCEPT | SYS_THREADS | SYS_READ | SYS_WRITE, COUNT_ONE,
+	  SERVICE_AT_START | SERVICE_ALWAYS | SERVICE_LISTENS, "" },
+	{ "showq", NULL, ROOT_NONE, SYS_BASE | SYS_ACCEPT | SYS_THREADS | SYS_READ, COUNT_ONE,
+	  SERVICE_ALWAYS | SERVICE_LISTENS, "" },
+	{ "resolver", "postrider-dns", ROOT_EMPTY, SYS_BASE | SYS_ACCEPT | SYS_THREADS | SYS_INET, COUNT_ONE,
+	  SERVICE_AT_START | SERVICE_ALWAYS | SERVICE_LISTENS, " smtpd smtp lmtp qmgr cleanup " },
+	{ "proxymap", "postrider-map", ROOT_NONE,
+	  SYS_BASE | SYS_THREADS | SYS_READ | SYS_INET | SYS_UNIX | SYS_NSS, COUNT_ONE,
+	  SERVICE_AT_START | SERVICE_ALWAYS, " smtpd cleanup qmgr smtp lmtp local pickup showq " },
+	{ "smtp", "postrider-out", ROOT_EMPTY, SYS_BASE | SYS_THREADS | SYS_INET, COUNT_CORES,
+	  SERVICE_DISTINCT, " qmgr " },
+	/* Next hops of lmtp are mostly Unix sockets, found by path. */
+	{ "lmtp", "postrider-out", ROOT_NONE, SYS_BASE | SYS_THREADS | SYS_INET | SYS_UNIX, COUNT_CORES,
+	  SERVICE_DISTINCT, " qmgr " },
+	{ "local", "root", ROOT_NONE,
+	  SYS_BASE | SYS_THREADS | SYS_READ | SYS_WRITE | SYS_UNIX | SYS_NSS | SYS_BECOME, COUNT_MAXPROC,
+	  SERVICE_DISTINCT, " qmgr " },
+	{ "error", NULL, ROOT_NONE, 0, COUNT_ONE, SERVICE_NO_PROCESS, "" },
+	{ "discard", NULL, ROOT_NONE, 0, COUNT_ONE, SERVICE_NO_PROCESS, "" },
+};
+
+const struct service_row *service_row_find(const char *command)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (strcmp(rows[i].command, command) == 0)
+			return &rows[i];
+	return NULL;
+}
+
+const struct service_row *service_row_at(size_t index)
+{
+	return index < sizeof(rows) / sizeof(rows[0]) ? &rows[index] : NULL;
+}
+
+static bool listed(const char *list, const char *word)
+{
+	char padded[64];
+	int len = snprintf(padded, sizeof(padded), " %s ", word);
+
+	return len > 2 && (size_t)len < sizeof(padded) && !strchr(word, ' ') && strstr(list, padded);
+}
+
+bool service_row_allows(const struct service_row *row, const char *asker)
+{
+	return listed(row->askers, asker);
+}
+
+bool service_not_needed(const char *name, const char *command)
+{
+	static const char names[] = " defer trace flush rewrite verify scache tlsmgr anvil proxywrite postlog retry ";
+	static const char commands[] = " trivial-rewrite verify flush scache tlsmgr anvil postlogd tlsproxy dnsblog ";
+
+	return listed(names, name) || listed(commands, command);
+}

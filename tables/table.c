@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: ISC */
+#include <stdlib.h>
+
+#include "common/base/str.h"
+#include "tables/table_types.h"
+
+struct table {
+	char *spec;
+	const struct table_type *type;
+	void *impl;              /* NULL: could not be opened */
+	struct err open_error;
+};
+
+struct table_list {
+	struct table **tables;
+	size_t count;
+};
+
+/* "proxy:hash:/x" is hash:/x: opened here before the sandbox closes. */
+static struct slice without_proxy(struct slice spec)
+{
+	while (slice_starts(spec, SLICE("proxy:")))
+		spec = slice_sub(spec, 6, spec.len);
+	return spec;
+}
+
+static struct table *open_lazily(struct slice spec, struct err *err)
+{
+	struct slice name = without_proxy(spec), type_name;
+	const struct table_type *type;
+	struct table *table;
+
+	slice_cut(&name, ':', &type_name);
+	type = table_type_find(type_name);
+	if (!type || name.ptr == NULL) {
+		err_set(err, ERR_SYNTAX, "\"%.*s\": unknown table type or missing name", SLICE_FMT(spec));
+		return NULL;
+	}
+	table = mem_alloc(sizeof(*table));
+	table->spec = mem_slicedup(spec);
+	table->type = type;
+	char *text = mem_slicedup(name);
+
+	table->impl = type->open(text, &table->open_error);
+	free(text);
+	if (!table->impl)
+		err_prefix(&table->open_error, "table %s", table->spec);
+	return table;
+}
+
+struct table *table_open(const char *spec, struct err *err)
+{
+	struct table *table = open_lazily(slice_of(spec), err);
+
+	if (table && !table->impl) {
+		*err = table->open_error;
+		table_close(&table);
+	}
+	return table;
+}
+
+void table_close(struct table **tablep)
+{
+	struct table *table = *tablep;
+
+	if (!table)
+		return;
+	if (table->impl)
+		table->type->close(table->impl);
+	free(table->spec);
+	free(table);
+	*tablep = NULL;
+}
+
+const char *table_name(const struct table *table)
+{
+	return table->spec;
+}
+
+enum table_result table_lookup(struct table *table, struct slice key, struct arena *arena,
+			       struct slice *value, struct err *err)
+{
+	enum table_result result;
+
+	*value = SLICE_NONE;
+	if (!table->impl) {
+		*err = table->open_error;
+		return TABLE_ERROR;
+	}
+	if (table->type->folds) {
+		struct str folded = { 0 };
+
+		str_append_lower(&folded, key);
+		result = table->type->lookup(table->impl, str_slice(&folded), arena, value, err);
+		str_free(&folded);
+	} else {
+		result = table->type->lookup(table->impl, key, arena, value, err);
+	}
+	if (result == TABLE_ERROR) {
+		err->code = ERR_TEMPORARY;
+		err_prefix(err, "table %s", table->spec);
+	}
+	return result;
+}
+
+bool table_changed(struct table *table)
+{
+	return table->impl && table->type->changed && table->type->changed(table->impl);
+}
+
+/* --- lists --- */
+
+/* Words; a pair of braces keeps its text together. */
+static bool next_spec(struct slice *rest, struct slice *spec)
+{
+	size_t at = 0, from, depth = 0;
+
+	while (at < rest->len && strchr(" ,\t\r\n", rest->ptr[at]))
+		at++;
+	for (from = at; at < rest->len; at++) {
+		if (rest->ptr[at] == '{')
+			depth++;
+		else if (rest->ptr[at] == '}' && depth > 0)
+			depth--;
+		else if (depth == 0 && strchr(" ,\t\r\n", rest->ptr[at]))
+			break;
+	}
+	*spec = slice_sub(*rest, from, at - from);
+	*rest = slice_sub(*rest, at, rest->len);
+	return spec->len > 0;
+}
+
+struct table_list *table_list_open(const char *specs, struct err *err)
+{
+	struct table_list *list = mem_alloc(sizeof(*list));
+	struct slice rest = slice_of(specs), spec;
+
+	while (next_spec(&rest, &spec)) {
+		struct table *table = open_lazily(spec, err);
+
+		if (!table) {
+			table_list_close(&list);
+			return NULL;
+		}
+		list->tables = mem_realloc(list->tables, (list->count + 1) * sizeof(struct table *));
+		list->tables[list->count++] = table;
+	}
+	return list;
+}
+
+void table_list_close(struct table_list **listp)
+{
+	struct table_list *list = *listp;
+
+	if (!list)
+		return;
+	for (size_t i = 0; i < list->count; i++)
+		table_close(&list->tables[i]);
+	free(list->tables);
+	free(list);
+	*listp = NULL;
+}
+
+bool table_list_empty(const struct table_list *list)
+{
+	return list->count == 0;
+}
+
+enum table_result table_list_lookup(struct table_list *list, struct slice key, struct arena *arena,
+				    struct slice *value, struct err *err)
+{
+	*value = SLICE_NONE;
+	for (size_t i = 0; i < list->count; i++) {
+		enum table_result result = table_lookup(list->tables[i], key, arena, value, err);
+
+		if (result != TABLE_NOT_FOUND)
+			return result;
+	}
+	return TABLE_NOT_FOUND;
+}
+
+bool table_list_changed(struct table_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (table_changed(list->tables[i]))
+			return true;
+	return false;
+}

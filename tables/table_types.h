@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: ISC */
+/* What a table type provides.  One file a type; registered in table_types.c. */
+#ifndef POSTRIDER_TABLES_TABLE_TYPES_H
+#define POSTRIDER_TABLES_TABLE_TYPES_H
+
+#include "tables/table.h"
+
+struct table_type {
+	const char *name;
+	bool folds;    /* keys are folded to lower case before lookup */
+	void *(*open)(const char *name, struct err *err);
+	void (*close)(void *impl);
+	enum table_result (*lookup)(void *impl, struct slice key, struct arena *arena, struct slice *value,
+				    struct err *err);
+	bool (*changed)(void *impl); /* NULL: never */
+};
+
+extern const struct table_type table_hash, table_btree, table_static, table_inline, table_texthash,
+	table_unix, table_fail;
+const struct table_type *table_type_find(struct slice name);
+const struct table_type *table_type_at(size_t index); /* NULL at the end */
+
+#endif
