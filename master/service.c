@@ -404,6 +404,7 @@ static struct service *find_or_add(const struct service_spec *spec)
 	s = mem_alloc(sizeof(*s));
 	s->name = mem_strdup(spec->name);
 	s->inet = spec->inet;
+	s->row = spec->row;
 	ev_timer_init(&s->restart, on_restart, 0, 0);
 	s->restart.data = s;
 	ev_timer_init(&s->wakeup, on_wakeup, 0, 0);

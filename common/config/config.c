@@ -312,40 +312,46 @@ const char *config_lookup(const struct config *config, const char *name)
 	return e ? e->value : NULL;
 }
 
-static const struct entry *transport_entry(const struct config *config, const char *transport,
-					   const char *suffix, char *name, size_t size)
+static const struct entry *joined_entry(const struct config *config, const char *head, const char *suffix)
 {
+	struct str name = { 0 };
 	const struct entry *e;
 
-	snprintf(name, size, "%s%s", transport, suffix);
-	e = find(config, slice_of(name));
-	if (!e) {
-		snprintf(name, size, "default%s", suffix);
-		e = find(config, slice_of(name));
-	}
+	str_append_text(&name, head);
+	str_append_text(&name, suffix);
+	e = find(config, str_slice(&name));
+	str_free(&name);
+	return e;
+}
+
+static const struct entry *transport_entry(const struct config *config, const char *transport,
+					   const char *suffix)
+{
+	const struct entry *e = joined_entry(config, transport, suffix);
+
+	if (!e)
+		e = joined_entry(config, "default", suffix);
 	if (!e) /* initial_destination_concurrency has no default_ before it */
-		e = find(config, slice_of(suffix + 1));
+		e = joined_entry(config, "initial", suffix);
 	return e;
 }
 
 long config_transport_int(const struct config *config, const char *transport, const char *suffix)
 {
-	char name[256];
-	const struct entry *e = transport_entry(config, transport, suffix, name, sizeof(name));
+	const struct entry *e = transport_entry(config, transport, suffix);
 	int64_t n = 0;
 
 	if (e && !slice_to_i64(slice_of(e->value), &n))
-		log_warning("parameter %s: \"%s\" is not a number", name, e->value);
+		log_warning("parameter %s: \"%s\" is not a number", e->name.ptr, e->value);
 	return n;
 }
 
 double config_transport_time(const struct config *config, const char *transport, const char *suffix)
 {
-	char name[256];
-	const struct entry *e = transport_entry(config, transport, suffix, name, sizeof(name));
+	const struct entry *e = transport_entry(config, transport, suffix);
 	double seconds = 0;
 
 	if (e && !param_parse_time(slice_of(e->value), 's', &seconds))
-		log_warning("parameter %s: \"%s\" is not a time", name, e->value);
+		log_warning("parameter %s: \"%s\" is not a time", e->name.ptr, e->value);
 	return seconds;
 }
