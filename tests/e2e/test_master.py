@@ -250,8 +250,14 @@ class MasterTest(unittest.TestCase):
                            "refusal")
                 self.assertTrue(self.instance.answers())
                 self.assertEqual(set(before) - set(children(self.pid)), set())
+                # Also what starts now gets the old one.
+                victim = sorted(self.of_program("resolver"))[0]
+                os.kill(victim, signal.SIGKILL)
+                wait_until(lambda: self.of_program("resolver") - {victim}, 20, "new resolver")
+                before = children(self.pid)
                 with open(path, "w") as f:
                     f.write(good)
+        self.assertIsNone(re.search(r"resolver pid \d+ exit status", self.instance.log()))
 
     def test_reload_opens_and_closes_ports(self):
         self.start()
