@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: ISC */
+/* A session: greeting, the command loop, the commands without mail in them, the farewell. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/log.h"
+#include "common/base/task.h"
+#include "common/mail/address.h"
+#include "smtpd/session.h"
+
+static const char *const verb_names[VERB_COUNT] = {
+	[VERB_HELO] = "helo", [VERB_EHLO] = "ehlo", [VERB_MAIL] = "mail", [VERB_RCPT] = "rcpt",
+	[VERB_DATA] = "data", [VERB_BDAT] = "bdat", [VERB_RSET] = "rset", [VERB_NOOP] = "noop",
+	[VERB_QUIT] = "quit", [VERB_VRFY] = "vrfy", [VERB_HELP] = "help", [VERB_UNKNOWN] = "unknown",
+};
+
+/* --- replies --- */
+
+void reply_set(struct smtpd_reply *r, int code, const char *dsn, const char *format, ...)
+{
+	va_list ap;
+
+	r->code = code;
+	snprintf(r->dsn, sizeof(r->dsn), "%s", dsn);
+	va_start(ap, format);
+	vsnprintf(r->text, sizeof(r->text), format, ap);
+	va_end(ap);
+}
+
+void reply_with(struct session *s, const struct smtpd_reply *r)
+{
+	/* What a client sent comes back in some texts: never as a line of its own. */
+	char line[sizeof(r->text)];
+
+	snprintf(line, sizeof(line), "%s", r->text);
+	for (char *at = line; *at; at++)
+		if ((unsigned char)*at < ' ' || *at == 127)
+			*at = '?';
+	if (r->code >= 400)
+		s->errors++;
+	if (stream_printf(s->stream, "%d %s%s%s\r\n", r->code, r->dsn, r->dsn[0] ? " " : "", line) !=
+	    STREAM_OK)
+		s->quit = true;
+}
+
+void reply(struct session *s, int code, const char *dsn, const char *format, ...)
+{
+	struct smtpd_reply r = { .code = code };
+	va_list ap;
+
+	snprintf(r.dsn, sizeof(r.dsn), "%s", dsn);
+	va_start(ap, format);
+	vsnprintf(r.text, sizeof(r.text), format, ap);
+	va_end(ap);
+	reply_with(s, &r);
+}
+
+const char *protocol_name(const struct session *s)
+{
+	return !s->esmtp ? "SMTP" : s->transaction && s->transaction->envelope.smtputf8 ? "UTF8SMTP" : "ESMTP";
+}
+
+void log_reject(struct session *s, const char *stage, const struct smtpd_reply *r, struct slice recipient)
+{
+	struct transaction *t = s->transaction;
+	const char *id = t && t->file ? s->ops->queue_id(t->file) : "NOQUEUE";
+	struct str line = { 0 };
+
+	str_printf(&line, "%s: reject: %s from %s[%s]: %d %s %s;", id, stage, s->client->name,
+		   s->client->address, r->code, r->dsn, r->text);
+	if (t)
+		str_printf(&line, " from=<%.*s>", SLICE_FMT(t->envelope.sender));
+	if (recipient.len)
+		str_printf(&line, " to=<%.*s>", SLICE_FMT(recipient));
+	str_printf(&line, " proto=%s", protocol_name(s));
+	if (s->helo.len)
+		str_printf(&line, " helo=<%s>", str_cstr(&s->helo));
+	log_info("%s", str_cstr(&line));
+	str_free(&line);
+}
+
+void transaction_free(struct session *s)
+{
+	struct transaction *t = s->transaction;
+
+	if (!t)
+		return;
+	if (t->file)
+		s->ops->abort(&t->file);
+	str_free(&t->out);
+	struct arena *arena = t->arena;
+
+	s->transaction = NULL;
+	arena_free(&arena);
+}
+
+/* --- simple commands --- */
+
+static bool valid_helo(struct slice name)
+{
+	if (name.len == 0 || name.len > 255 || !address_valid_utf8(name))
+		return false;
+	for (size_t i = 0; i < name.len; i++)
+		if ((unsigned char)name.ptr[i] <= ' ' || name.ptr[i] == 127)
+			return false;
+	return true;
+}
+
+static bool greet(struct session *s, struct slice args, bool esmtp)
+{
+	struct slice name;
+
+	if (!slice_word(&args, " \t", &name) || !valid_helo(name)) {
+		reply(s, 501, "", "Syntax: %s hostname", esmtp ? "EHLO" : "HELO");
+		return false;
+	}
+	transaction_free(s);
+	str_clear(&s->helo);
+	str_append(&s->helo, name);
+	s->esmtp = esmtp;
+	return true;
+}
+
+static void command_helo(struct session *s, struct slice args)
+{
+	if (greet(s, args, false))
+		reply(s, 250, "", "%s", s->settings->myhostname);
+}
+
+static void command_ehlo(struct session *s, struct slice args)
+{
+	const struct smtpd_settings *set = s->settings;
+	struct str text = { 0 };
+
+	if (!greet(s, args, true))
+		return;
+	str_printf(&text, "250-%s\r\n250-PIPELINING\r\n", set->myhostname);
+	if (set->message_size_limit)
+		str_printf(&text, "250-SIZE %llu\r\n", (unsigned long long)set->message_size_limit);
+	else
+		str_append_text(&text, "250-SIZE\r\n");
+	if (set->vrfy)
+		str_append_text(&text, "250-VRFY\r\n");
+	str_append_text(&text, "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n");
+	if (set->smtputf8)
+		str_append_text(&text, "250-SMTPUTF8\r\n");
+	str_append_text(&text, "250 CHUNKING\r\n");
+	if (stream_write(s->stream, str_slice(&text)) != STREAM_OK)
+		s->quit = true;
+	str_free(&text);
+}
+
+static void command_vrfy(struct session *s, struct slice args)
+{
+	struct arena *arena = arena_create(0);
+	struct slice address, rest;
+	struct err err;
+
+	if (!s->settings->vrfy)
+		reply(s, 502, "5.5.1", "VRFY command is disabled");
+	else if (args.len == 0 ||
+		 !address_parse_path(args, false, s->settings->smtputf8, arena, &address, &rest, &err))
+		reply(s, 501, "5.5.4", "Syntax: VRFY address");
+	else
+		reply(s, 252, "2.0.0", "%.*s", SLICE_FMT(address));
+	arena_free(&arena);
+}
+
+static void command_rset(struct session *s, struct slice args)
+{
+	if (args.len > 0) {
+		reply(s, 501, "5.5.4", "Syntax: RSET");
+		return;
+	}
+	transaction_free(s);
+	reply(s, 250, "2.0.0", "Ok");
+}
+
+static void command_noop(struct session *s, struct slice args)
+{
+	reply(s, 250, "2.0.0", "Ok");
+}
+
+static void command_help(struct session *s, struct slice args)
+{
+	reply(s, 214, "2.0.0", "HELO EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY: see RFC 5321");
+}
+
+static void command_quit(struct session *s, struct slice args)
+{
+	reply(s, 221, "2.0.0", "Bye");
+	s->quit = true;
+}
+
+static void command_unknown(struct session *s, struct slice args)
+{
+	reply(s, 502, "5.5.2", "Error: command not recognized");
+}
+
+/* --- the loop --- */
+
+struct command {
+	const char *name;
+	enum verb verb;
+	void (*run)(struct session *s, struct slice args);
+	bool junk;       /* does nothing: counted against junk_command_limit */
+	bool last;       /* must be the last of a pipelined group (RFC 2920) */
+};
+
+static const struct command commands[] = {
+	{ "HELO", VERB_HELO, command_helo, false, true }, { "EHLO", VERB_EHLO, command_ehlo, false, true },
+	{ "MAIL", VERB_MAIL, command_mail, false, false }, { "RCPT", VERB_RCPT, command_rcpt, false, false },
+	{ "DATA", VERB_DATA, command_data, false, true },  { "BDAT", VERB_BDAT, command_bdat, false, false },
+	{ "RSET", VERB_RSET, command_rset, true, false },  { "NOOP", VERB_NOOP, command_noop, true, true },
+	{ "QUIT", VERB_QUIT, command_quit, false, true },  { "VRFY", VERB_VRFY, command_vrfy, true, true },
+	{ "HELP", VERB_HELP, command_help, true, true },
+};
+static const struct command unknown = { "unknown", VERB_UNKNOWN, command_unknown, false, false };
+
+static const struct command *find_command(struct slice verb)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (slice_eq_nocase(verb, slice_of(commands[i].name)))
+			return &commands[i];
+	return &unknown;
+}
+
+/* Too many errors or idle commands: slower, then out.  False: the session ends. */
+static bool within_limits(struct session *s)
+{
+	if (s->junk > s->settings->junk_command_limit)
+		s->errors++;
+	if (s->errors >= s->settings->hard_error_limit) {
+		reply(s, 421, "4.7.0", "%s Error: too many errors", s->settings->myhostname);
+		log_warning("too many errors after %s from %s[%s]", s->where, s->client->name,
+			    s->client->address);
+		return false;
+	}
+	return true;
+}
+
+static void run_command(struct session *s, struct slice line)
+{
+	struct slice rest = line, verb;
+	const struct command *command;
+	long errors = s->errors;
+
+	slice_word(&rest, " \t", &verb);
+	command = find_command(verb);
+	s->where = command->name;
+	s->total[command->verb]++;
+	if (command->junk)
+		s->junk++;
+	if (command->last && !s->quit && s->settings->forbid_unauth_pipelining &&
+	    (command->verb == VERB_EHLO || command->verb == VERB_HELO) && stream_pending(s->stream) > 0) {
+		reply(s, 554, "5.5.0", "Error: SMTP protocol synchronization");
+		log_info("improper command pipelining after %s from %s[%s]", command->name, s->client->name,
+			 s->client->address);
+		s->quit = true;
+		return;
+	}
+	command->run(s, slice_trim(rest));
+	if (s->errors == errors)
+		s->good[command->verb]++;
+	else if (s->errors > s->settings->soft_error_limit && s->settings->error_sleep > 0)
+		(void)task_sleep(s->settings->error_sleep);
+}
+
+static enum stream_status next_command(struct session *s)
+{
+	struct slice line;
+	enum stream_status status;
+
+	stream_set_timeout(s->stream, s->settings->timeout);
+	status = stream_read_line(s->stream, s->settings->line_limit, &line, NULL);
+	if (status == STREAM_TOO_LONG) {
+		s->where = "unknown";
+		s->total[VERB_UNKNOWN]++;
+		reply(s, 500, "5.5.2", "Error: line too long");
+		return stream_skip_line(s->stream, 1u << 20);
+	}
+	if (status != STREAM_OK)
+		return status;
+	if (!address_valid_utf8(line) || memchr(line.ptr ? line.ptr : "", '\0', line.len)) {
+		s->where = "unknown";
+		s->total[VERB_UNKNOWN]++;
+		reply(s, 500, "5.5.2", "Error: bad UTF-8 syntax");
+		return STREAM_OK;
+	}
+	/* The commands read on: the line must not move under them. */
+	char *copy = mem_slicedup(line);
+
+	run_command(s, slice_make(copy, line.len));
+	free(copy);
+	return s->status;
+}
+
+static void log_farewell(struct session *s, enum stream_status status)
+{
+	struct str line = { 0 };
+	unsigned total = 0, good = 0;
+
+	if (status == STREAM_TIMEOUT)
+		log_info("timeout after %s from %s[%s]", s->where, s->client->name, s->client->address);
+	else if (status != STREAM_OK && status != STREAM_CANCELLED)
+		log_info("lost connection after %s from %s[%s]", s->where, s->client->name,
+			 s->client->address);
+	str_printf(&line, "disconnect from %s[%s]", s->client->name, s->client->address);
+	for (int v = 0; v < VERB_COUNT; v++) {
+		if (!s->total[v])
+			continue;
+		total += s->total[v];
+		good += s->good[v];
+		if (s->good[v] == s->total[v])
+			str_printf(&line, " %s=%u", verb_names[v], s->total[v]);
+		else
+			str_printf(&line, " %s=%u/%u", verb_names[v], s->good[v], s->total[v]);
+	}
+	if (good == total)
+		str_printf(&line, " commands=%u", total);
+	else
+		str_printf(&line, " commands=%u/%u", good, total);
+	log_info("%s", str_cstr(&line));
+	str_free(&line);
+}
+
+void smtpd_serve(struct stream *stream, const struct smtpd_settings *settings, const struct smtpd_ops *ops,
+		 const struct smtpd_client *client)
+{
+	struct session s = { .stream = stream, .settings = settings, .ops = ops, .client = client,
+			     .where = "CONNECT" };
+	enum stream_status status = STREAM_OK;
+
+	log_info("connect from %s[%s]", client->name, client->address);
+	stream_set_timeout(stream, settings->timeout);
+	if (settings->forbid_unauth_pipelining && stream_input_ready(stream)) {
+		reply(&s, 554, "5.5.0", "Error: SMTP protocol synchronization");
+		s.quit = true;
+	} else {
+		reply(&s, 220, "", "%s", settings->banner);
+	}
+	while (status == STREAM_OK && !s.quit && within_limits(&s))
+		status = next_command(&s);
+	if (status == STREAM_TIMEOUT) {
+		stream_set_timeout(stream, 5);
+		reply(&s, 421, "4.4.2", "%s Error: timeout exceeded", settings->myhostname);
+	} else if (status == STREAM_CANCELLED) {
+		reply(&s, 421, "4.3.2", "%s Error: service shutting down", settings->myhostname);
+	}
+	(void)stream_flush(stream);
+	transaction_free(&s);
+	log_farewell(&s, status);
+	str_free(&s.helo);
+	stream_free(&stream);
+}
