@@ -408,6 +408,7 @@ void task_group_run(struct task_group *group)
 	while (group->count > 0)
 		ev_run(loop_get(), EVRUN_ONCE);
 	sched.awaited = outer;
+	ev_now_update(loop_get()); /* a break leaves the loop before it reads the clock */
 }
 
 enum task_wait task_sleep(double seconds)
