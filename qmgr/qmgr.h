@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of the queue manager share: messages under way, and the calls between the parts. */
+#ifndef POSTRIDER_QMGR_QMGR_H
+#define POSTRIDER_QMGR_QMGR_H
+
+#include "common/config/config.h"
+#include "common/mail/message_file.h"
+#include "common/net/ipc.h"
+#include "common/proto/delivery_proto.h"
+#include "qmgr/deferred.h"
+#include "qmgr/schedule.h"
+#include "routing/route.h"
+
+/* A message in full: from activation until it is removed or deferred again. */
+struct message {
+	struct message *prev, *next;
+	struct arena *arena;
+	struct slice id;
+	int fd;
+	struct message_layout layout;
+	struct message_envelope envelope;
+	double queued;
+	size_t jobs;              /* not answered yet, waiting or running */
+	bool deleted;             /* by the administrator: goes when its jobs have ended */
+	bool expired;             /* past its lifetime: what is not delivered now goes back */
+};
+
+struct queue_settings {
+	double minimal_backoff, maximal_backoff, lifetime, bounce_lifetime;
+	size_t active_limit;
+	bool soft_bounce;
+};
+
+/* message.c */
+void queue_open(const struct config *config, int queue_fd, int corrupt_fd, struct router *router);
+/* A committed message that is new or due; ignored when it is active already. */
+void queue_take(struct slice id);
+void queue_activate_due(void);
+struct deferred *queue_deferred(void);
+size_t queue_active_count(void);
+const struct message *queue_active_first(void);
+/* Result for a recipient of a job; checked already to be the job's and not answered. */
+void message_answer(struct message *m, const struct delivery_result *result, bool log);
+/* All of the job's recipients are answered; frees the job. */
+void message_job_done(struct job *job);
+/* Defers or fails all of the job's recipients that are not answered (no agent did). */
+void message_fail_job(struct job *job, enum delivery_outcome outcome, const char *dsn, const char *text);
+/* 1 deleted (or marked), 0 no such message. */
+int queue_delete(struct slice id);
+size_t queue_delete_all(void);
+/* All deferred messages are due now. */
+size_t queue_flush(void);
+/* `files` names a turn; from the start-up task. */
+void queue_scan_file(const char *name);
+
+/* agent.c: delivery agents. */
+void agents_open(const struct config *config, struct schedule *schedule);
+struct schedule *agents_schedule(void);
+struct destination_limits agents_limits(const char *transport);
+/* Something may have become possible for this transport. */
+void agents_dispatch(struct transport *t);
+
+/* notice.c: has bounce tell the sender; calls message_noticed at the end. */
+void notice_open(void);
+void notice_send(struct message *m);
+void message_noticed(struct message *m, bool done);
+
+/* control.c: cleanup, showq, commands. */
+void control_accept(int fd, const char *role);
+void control_close_all(void);
+
+#endif
