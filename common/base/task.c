@@ -62,6 +62,7 @@ static struct {
 	struct task *pool;
 	size_t pooled;
 	size_t tasks;
+	struct task_group *awaited; /* by task_group_run */
 	void *main_fake_stack;
 	const void *main_stack_bottom;
 	size_t main_stack_size;
@@ -240,6 +241,9 @@ static void group_remove(struct task *t)
 		t->group_next->group_prev = t->group_prev;
 	group->count--;
 	sched.tasks--;
+	/* Or the loop would still wait for the next event of others. */
+	if (group->count == 0 && group == sched.awaited)
+		ev_break(loop_get(), EVBREAK_ONE);
 	if (group->count == 0 && group->on_empty)
 		group->on_empty(group->context);
 }
@@ -398,8 +402,13 @@ void task_group_cancel(struct task_group *group)
 
 void task_group_run(struct task_group *group)
 {
+	struct task_group *outer = sched.awaited;
+
+	sched.awaited = group;
 	while (group->count > 0)
 		ev_run(loop_get(), EVRUN_ONCE);
+	sched.awaited = outer;
+	ev_now_update(loop_get()); /* a break leaves the loop before it reads the clock */
 }
 
 enum task_wait task_sleep(double seconds)

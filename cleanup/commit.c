@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: ISC */
+#include "cleanup/commit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+
+#define ADDRESS_MAX 2048
+#define FIRST_READ  16384
+
+/* --- checks --- */
+
+bool commit_has_room(const struct submission_settings *settings, struct cleanup_refusal *refusal)
+{
+	static double checked;
+	static bool room;
+	uint64_t need = settings->message_size_limit + settings->message_size_limit / 2;
+	struct statvfs fs;
+
+	if (need < settings->queue_minfree)
+		need = settings->queue_minfree;
+	if (loop_now() >= checked + 1 || loop_now() < checked || !room) {
+		checked = loop_now();
+		room = fstatvfs(settings->directory, &fs) < 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= need;
+		if (!room)
+			log_warning("not enough free space in mail queue: %llu bytes < %llu bytes",
+				    (unsigned long long)fs.f_bavail * fs.f_frsize, (unsigned long long)need);
+	}
+	if (!room)
+		spares_refusal(ENOSPC, refusal);
+	return room;
+}
+
+static bool bad_text(struct slice text)
+{
+	if (text.len > ADDRESS_MAX)
+		return true;
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.ptr[i] < ' ' || text.ptr[i] == 127)
+			return true;
+	return false;
+}
+
+static bool refuse(struct cleanup_refusal *refusal, int code, const char *dsn, const char *text)
+{
+	cleanup_refuse(refusal, code, dsn, "%s", text);
+	return false;
+}
+
+static bool check_envelope(const struct commit *c, const struct submission_settings *settings,
+			   struct cleanup_refusal *refusal)
+{
+	if (c->envelope.recipient_count == 0)
+		return refuse(refusal, 554, "5.5.1", "Error: no recipients specified");
+	if (bad_text(c->envelope.sender))
+		return refuse(refusal, 501, "5.1.7", "Error: bad sender address");
+	for (size_t i = 0; i < c->envelope.recipient_count; i++) {
+		const struct message_recipient *r = &c->envelope.recipients[i];
+
+		if (r->address.len == 0 || bad_text(r->address) || bad_text(r->original))
+			return refuse(refusal, 501, "5.1.3", "Error: bad recipient address");
+	}
+	if (settings->message_size_limit && c->content.length > settings->message_size_limit)
+		return refuse(refusal, 552, "5.3.4", "Error: message file too big");
+	return true;
+}
+
+/* The file must hold what was announced; what is beyond that is cut off. */
+static bool check_file(const struct commit *c, struct cleanup_refusal *refusal)
+{
+	uint64_t end = MESSAGE_CONTENT_OFFSET + c->content.length;
+	struct stat st;
+	bool short_file = fstat(c->fd, &st) < 0 || (c->content.length > 0 && (uint64_t)st.st_size < end);
+
+	if (short_file)
+		log_warning("%s: queue file is shorter than its content", c->id);
+	if (short_file || ((uint64_t)st.st_size > end && ftruncate(c->fd, (off_t)end) < 0))
+		return refuse(refusal, 451, "4.3.0", "Error: queue file write error");
+	return true;
+}
+
+/* --- recipients --- */
+
+/* Canonical form; each address once, compared without case. */
+static void rewrite_addresses(struct commit *c, const struct submission_settings *settings)
+{
+	struct message_envelope *e = &c->envelope;
+	size_t size = 4, kept = 0;
+
+	if (e->sender.len > 0)
+		e->sender = settings->canonical(settings->context, e->sender, c->arena);
+	while (size < e->recipient_count * 2)
+		size *= 2;
+	uint32_t *table = mem_alloc(size * sizeof(*table)); /* place + 1 of a recipient kept */
+
+	for (size_t i = 0; i < e->recipient_count; i++) {
+		struct message_recipient r = e->recipients[i];
+		struct slice canonical = settings->canonical(settings->context, r.address, c->arena);
+
+		if (r.original.len == 0 && !slice_eq(canonical, r.address))
+			r.original = r.address;
+		r.address = canonical;
+		size_t at = slice_hash_nocase(canonical) & (size - 1);
+
+		while (table[at] && !slice_eq_nocase(e->recipients[table[at] - 1].address, canonical))
+			at = (at + 1) & (size - 1);
+		if (table[at])
+			continue;
+		e->recipients[kept++] = r;
+		table[at] = (uint32_t)kept;
+	}
+	free(table);
+	e->recipient_count = kept;
+}
+
+/* --- header --- */
+
+/* As much of the content's beginning as the header needs. */
+static bool read_start(const struct commit *c, size_t max, struct slice *start)
+{
+	size_t len = c->content.length < max ? (size_t)c->content.length : max;
+	char *buffer = arena_alloc(c->arena, len + 1);
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(c->fd, buffer + done, len - done, (off_t)(MESSAGE_CONTENT_OFFSET + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		done += (size_t)n;
+	}
+	*start = slice_make(buffer, len);
+	return true;
+}
+
+static bool build_header(struct commit *c, const struct submission_settings *settings,
+			 struct headers_result *header, struct cleanup_refusal *refusal)
+{
+	size_t max = settings->header_size_limit < FIRST_READ ? FIRST_READ : settings->header_size_limit;
+	size_t step = FIRST_READ;
+	struct slice start;
+
+	for (;;) {
+		*header = (struct headers_result){ 0 };
+		if (!read_start(c, step, &start))
+			return refuse(refusal, 451, "4.3.0", "Error: queue file write error");
+		headers_build(header, start, start.len == c->content.length, &c->envelope, c->id, &settings->headers,
+			      c->arena);
+		if (header->complete || step >= max)
+			break;
+		headers_free(header);
+		step = max;
+	}
+	/* Our own Received field counts, too. */
+	if (header->hops + 1 >= settings->hopcount_limit)
+		return refuse(refusal, 554, "5.4.0", "Error: too many hops");
+	if (header->complete)
+		c->content.header_length = header->header_length;
+	return true;
+}
+
+/* --- the file --- */
+
+struct store {
+	struct commit *commit;
+	const struct submission_settings *settings;
+	struct headers_result *header;
+	struct message_layout layout;
+	struct err err;
+	bool ok;
+};
+
+/* In a worker thread: may wait for the disk. */
+static void store_message(void *arg)
+{
+	struct store *s = arg;
+	struct commit *c = s->commit;
+
+	s->layout = (struct message_layout){ .state = MESSAGE_COMMITTED, .replaces_header = s->header->replaces,
+					     .content = c->content };
+	s->ok = message_write(c->fd, &c->envelope, &s->layout, str_slice(&s->header->block), &s->err);
+	/* A sync that failed is not tried again: the kernel may have dropped the pages. */
+	if (s->ok && fdatasync(c->fd) < 0)
+		s->ok = err_set_errno(&s->err, errno == ENOSPC || errno == EDQUOT ? ERR_NO_SPACE : ERR_TEMPORARY,
+				      "sync queue file");
+	if (!s->ok)
+		unlinkat(s->settings->directory, c->id, 0);
+	flock(c->fd, LOCK_UN);
+	close(c->fd);
+}
+
+static void log_message(const struct commit *c, struct headers_result *header)
+{
+	if (c->envelope.origin == ORIGIN_LOCAL)
+		log_info("%s: uid=%u from=<%.*s>", c->id, c->envelope.uid, SLICE_FMT(c->envelope.sender));
+	log_info("%s: message-id=%s", c->id, header->message_id.len ? str_cstr(&header->message_id) : "<>");
+	if (header->resent_message_id.len)
+		log_info("%s: resent-message-id=%s", c->id, str_cstr(&header->resent_message_id));
+}
+
+bool commit_message(struct commit *c, const struct submission_settings *settings, struct cleanup_refusal *refusal)
+{
+	struct headers_result header = { 0 };
+	struct store store = { .commit = c, .settings = settings, .header = &header };
+
+	if (!commit_has_room(settings, refusal) || !check_envelope(c, settings, refusal) || !check_file(c, refusal)) {
+		spares_discard(c->id, c->fd);
+		return false;
+	}
+	rewrite_addresses(c, settings);
+	if (!build_header(c, settings, &header, refusal)) {
+		log_info("%s: refused: %s", c->id, refusal->text);
+		spares_discard(c->id, c->fd);
+		headers_free(&header);
+		return false;
+	}
+	log_message(c, &header);
+	task_offload(store_message, &store);
+	headers_free(&header);
+	if (store.ok)
+		return true;
+	log_warning("%s: %s", c->id, store.err.text);
+	spares_refusal(store.err.code == ERR_NO_SPACE ? ENOSPC : EIO, refusal);
+	return false;
+}

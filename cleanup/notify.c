@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: ISC */
+#include "cleanup/notify.h"
+
+#include <stdio.h>
+
+#include "common/base/log.h"
+#include "common/mail/message_file.h"
+#include "common/proto/qmgr_proto.h"
+
+/*
+ * qmgr reads the queue when it starts, so an ID that is lost here is found then; the ring is
+ * for a connection that ends while qmgr lives.
+ */
+#define RING            8192
+#define CONNECT_TIMEOUT 30
+#define RETRY_DELAY     1
+
+static struct {
+	struct ipc_client *client;
+	struct task_group tasks;
+	struct task_event wake;
+	char ring[RING][MESSAGE_ID_SIZE];
+	uint64_t made, sent; /* numbers of IDs, all told; those from made - RING on are in the ring */
+	bool up;
+	double warned;
+} me;
+
+static bool send_one(uint64_t number)
+{
+	struct ipc_out m;
+
+	ipc_out_start(&m, QMGR_NEW, 0);
+	ipc_put_text(&m, QMGR_FIELD_ID, me.ring[number % RING]);
+	return ipc_client_send(me.client, &m);
+}
+
+static void send_waiting(void)
+{
+	if (me.made - me.sent > RING)
+		me.sent = me.made - RING;
+	while (me.up && me.sent < me.made) {
+		if (!send_one(me.sent)) {
+			me.up = false;
+			task_event_signal(&me.wake);
+			return;
+		}
+		me.sent++;
+	}
+}
+
+static void on_lost(void *context)
+{
+	me.up = false;
+	me.sent = me.made > RING ? me.made - RING : 0;
+	task_event_signal(&me.wake);
+}
+
+static void keep_connection(void *arg)
+{
+	struct err err = { 0 };
+
+	while (!task_cancelled()) {
+		if (me.up) {
+			task_event_wait(&me.wake, TASK_FOREVER);
+			continue;
+		}
+		if (ipc_client_connect(me.client, loop_now() + CONNECT_TIMEOUT, &err)) {
+			me.up = true;
+			send_waiting();
+			continue;
+		}
+		if (!task_cancelled() && loop_now() > me.warned + 60) {
+			log_warning("connect to the queue manager: %s", err.text);
+			me.warned = loop_now();
+		}
+		task_sleep(RETRY_DELAY);
+	}
+}
+
+void notify_start(ipc_connect_fn *connect)
+{
+	me.client = ipc_client_create("qmgr", &qmgr_protocol, connect);
+	ipc_client_on_lost(me.client, on_lost, NULL);
+	if (!task_spawn(&me.tasks, keep_connection, NULL))
+		log_fatal("cannot start a task");
+}
+
+void notify_stop(void)
+{
+	task_group_cancel(&me.tasks);
+	task_group_run(&me.tasks);
+	ipc_client_free(&me.client);
+	me.made = me.sent = 0;
+	me.up = false;
+}
+
+void notify_message(const char *queue_id)
+{
+	snprintf(me.ring[me.made % RING], MESSAGE_ID_SIZE, "%s", queue_id);
+	me.made++;
+	send_waiting();
+}
+
+size_t notify_waiting(void)
+{
+	return (size_t)(me.made - me.sent);
+}

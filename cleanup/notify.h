@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Tells qmgr about committed messages.  What is told may be told twice: after a lost
+ * connection all recent IDs are sent again, as nobody knows which of them were read.
+ */
+#ifndef POSTRIDER_CLEANUP_NOTIFY_H
+#define POSTRIDER_CLEANUP_NOTIFY_H
+
+#include "common/net/ipc.h"
+
+/* Starts the task that keeps the connection.  `connect` is process_connect but in tests. */
+void notify_start(ipc_connect_fn *connect);
+void notify_stop(void);
+void notify_message(const char *queue_id);
+/* IDs that could not be sent yet. */
+size_t notify_waiting(void);
+
+#endif
