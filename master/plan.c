@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/config/master_cf.h"
+#include "common/config/params.h"
 #include "common/process/sandbox.h"
 #include "master/listen.h"
 
@@ -52,6 +53,14 @@ static void set_counts(const struct config *config, const struct master_entry *e
 	spec->wakeup_if_used = e->wakeup_if_used;
 }
 
+static double max_idle(const struct config *config)
+{
+	const char *text = config_lookup(config, "max_idle");
+	double seconds;
+
+	return text && param_parse_time(slice_of(text), 's', &seconds) && seconds >= 1 && seconds < 1e6 ? seconds : 100;
+}
+
 /* Those that process.c reads first, then -o pairs, then what master.cf had besides. */
 static void make_argv(struct plan *plan, const struct plan_options *options, const struct master_entry *e,
 		      struct service_spec *spec)
@@ -76,7 +85,7 @@ static void make_argv(struct plan *plan, const struct plan_options *options, con
 	v[n++] = arena_printf(a, "%d", e->maxproc);
 	if (spec->prefork == 0) {
 		v[n++] = arena_strdup(a, "-i");
-		v[n++] = arena_printf(a, "%.0f", config_time(plan->config, "max_idle"));
+		v[n++] = arena_printf(a, "%.0f", max_idle(plan->config));
 	}
 	if (options->rootless)
 		v[n++] = arena_strdup(a, "-u");
@@ -158,6 +167,20 @@ static bool check_user(const struct plan *plan, const struct service_row *row, s
 	return plan->rootless || sandbox_user(row, config_text(plan->config, "mail_owner"), &uid, &gid, err);
 }
 
+/* An entry's -o values, as its process will read them. */
+static bool check_overrides(const struct plan *plan, const struct master_entry *e, struct err *err)
+{
+	struct config *config;
+
+	if (e->override_count == 0)
+		return true;
+	config = config_load(config_dir(plan->config), e->overrides, e->override_count, err);
+	if (!config)
+		return err_prefix(err, "master.cf line %d", e->line);
+	config_free(&config);
+	return true;
+}
+
 static struct service_spec *find_spec(const struct plan *plan, const char *name, bool inet)
 {
 	struct service_spec *s = plan->specs;
@@ -185,7 +208,7 @@ static bool add_entry(struct plan *plan, const struct plan_options *options, con
 	spec->inet = e->type == MASTER_INET;
 	spec->path = path;
 	set_counts(plan->config, e, spec);
-	if (!check_user(plan, spec->row, err) || !bind_listeners(plan, e, spec, err))
+	if (!check_user(plan, spec->row, err) || !check_overrides(plan, e, err) || !bind_listeners(plan, e, spec, err))
 		return err_prefix(err, "service %s", e->name);
 	make_argv(plan, options, e, spec);
 	while (*link)

@@ -29,7 +29,7 @@ static void describe_child(struct str *text, const struct service *s, const stru
 
 	for (const struct given *g = c->given; g; g = g->next)
 		connections++;
-	str_printf(text, "%-12s %-5s %-10s %7ld  %-9s busy %ld, connections %zu, up %.0f s\n", s->name,
+	str_printf(text, "%-16s %-5s %-10s %7ld  %-9s busy %ld, connections %zu, up %.0f s\n", s->name,
 		   s->inet ? "inet" : "unix", s->row->command, (long)c->pid,
 		   c->retiring ? "retiring" : c->ready ? "running" : "starting", c->busy, connections,
 		   loop_now() - c->born);
@@ -38,12 +38,12 @@ static void describe_child(struct str *text, const struct service *s, const stru
 static void describe(struct str *text)
 {
 	str_printf(text, "master pid %ld, up %.0f s\n", (long)getpid(), loop_now() - status.since);
-	str_printf(text, "%-12s %-5s %-10s %7s  state\n", "service", "type", "program", "pid");
+	str_printf(text, "%-16s %-5s %-10s %7s  state\n", "service", "type", "program", "pid");
 	for (const struct service *s = service_first(); s; s = s->next) {
 		for (const struct child *c = s->children; c; c = c->next)
 			describe_child(text, s, c);
 		if (!s->children)
-			str_printf(text, "%-12s %-5s %-10s %7s  %s\n", s->name, s->inet ? "inet" : "unix",
+			str_printf(text, "%-16s %-5s %-10s %7s  %s\n", s->name, s->inet ? "inet" : "unix",
 				   s->row->command, "-",
 				   ev_is_active(&s->restart) ? "throttled: its processes die at start" :
 							       "on demand");

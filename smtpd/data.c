@@ -128,7 +128,7 @@ void command_data(struct session *s, struct slice args)
 			stream_consume(s->stream, take_piece(s, t, data, &end));
 	}
 	if (status != STREAM_OK) {
-		/* The loop in smtpd_serve sees the same end of the stream and says so. */
+		s->status = status;
 		transaction_free(s);
 		return;
 	}
@@ -185,7 +185,8 @@ void command_bdat(struct session *s, struct slice args)
 		t->bdat = true;
 		data_scan_start(&t->scan, false);
 	}
-	if (read_chunk(s, size, wanted && !t->failure.code) != STREAM_OK) {
+	s->status = read_chunk(s, size, wanted && !t->failure.code);
+	if (s->status != STREAM_OK) {
 		transaction_free(s);
 		return;
 	}

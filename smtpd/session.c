@@ -293,7 +293,7 @@ static enum stream_status next_command(struct session *s)
 
 	run_command(s, slice_make(copy, line.len));
 	free(copy);
-	return STREAM_OK;
+	return s->status;
 }
 
 static void log_farewell(struct session *s, enum stream_status status)

@@ -36,6 +36,7 @@ struct session {
 	struct transaction *transaction;   /* NULL outside MAIL … end of data */
 	long errors, junk;
 	bool quit;                         /* the session is over */
+	enum stream_status status;         /* how the stream ended inside a command */
 	unsigned total[VERB_COUNT], good[VERB_COUNT];
 	const char *where;                 /* for "lost connection after …" */
 };

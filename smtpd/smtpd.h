@@ -26,7 +26,7 @@ struct smtpd_settings {
 
 struct smtpd_reply {
 	int code;                          /* 0: nothing to say, go on */
-	char dsn[12];
+	char dsn[16];
 	char text[400];
 };
 

@@ -87,7 +87,9 @@ static bool check_directory(int fd, const char *path, uid_t uid, gid_t gid, mode
 
 	if (fstat(fd, &st) != 0)
 		return err_set_errno(err, ERR_PERMANENT, "look at directory %s", path);
-	if (report && (st.st_uid != uid || st.st_gid != gid || (st.st_mode & 07777) != mode))
+	/* A closer mode is the administrator's choice; one that lets others write is not. */
+	if (report && (st.st_uid != uid || (mode & S_ISGID && st.st_gid != gid) ||
+		       (st.st_mode & ~mode & (S_IWGRP | S_IWOTH))))
 		str_printf(report, "%s: owner %u:%u mode %04o, expected %u:%u mode %04o\n", path,
 			   (unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)(st.st_mode & 07777), (unsigned)uid,
 			   (unsigned)gid, (unsigned)mode);

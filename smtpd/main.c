@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: ISC */
+/* smtpd: the SMTP server process; one task a client. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "common/process/process.h"
+#include "common/proto/cleanup_proto.h"
+#include "smtpd/restrictions.h"
+
+#define OPEN_TIMEOUT   60
+#define COMMIT_TIMEOUT 300
+#define TABLE_CHECK    1.0 /* seconds between looks at the tables */
+
+static struct {
+	struct smtpd_settings settings;
+	struct restrictions *restrictions;
+	struct ipc_client *cleanup;
+	struct task_group sessions, background;
+	long session_limit;
+} server;
+
+/* --- queue files --- */
+
+struct smtpd_file {
+	struct cleanup_session session;
+};
+
+static void take_refusal(struct smtpd_reply *reply, const struct cleanup_refusal *refusal)
+{
+	reply->code = refusal->code;
+	snprintf(reply->dsn, sizeof(reply->dsn), "%s", refusal->dsn);
+	snprintf(reply->text, sizeof(reply->text), "%s", refusal->text);
+}
+
+static struct smtpd_file *file_open(void *context, struct smtpd_reply *reply)
+{
+	struct smtpd_file *file = mem_alloc(sizeof(*file));
+	struct cleanup_refusal refusal = { 0 };
+
+	if (!cleanup_open(&file->session, server.cleanup, loop_now() + OPEN_TIMEOUT, &refusal)) {
+		take_refusal(reply, &refusal);
+		free(file);
+		return NULL;
+	}
+	return file;
+}
+
+static const char *file_queue_id(const struct smtpd_file *file)
+{
+	return file->session.queue_id;
+}
+
+static int file_descriptor(const struct smtpd_file *file)
+{
+	return file->session.fd;
+}
+
+static bool file_commit(struct smtpd_file **file, const struct message_envelope *envelope,
+			const struct message_content *content, struct smtpd_reply *reply)
+{
+	struct cleanup_refusal refusal = { 0 };
+	bool done = cleanup_commit(&(*file)->session, envelope, content, loop_now() + COMMIT_TIMEOUT,
+				   &refusal);
+
+	if (!done)
+		take_refusal(reply, &refusal);
+	free(*file);
+	*file = NULL;
+	return done;
+}
+
+static void file_abort(struct smtpd_file **file)
+{
+	cleanup_abort(&(*file)->session);
+	free(*file);
+	*file = NULL;
+}
+
+/* --- sessions --- */
+
+struct connection {
+	int fd;
+	char address[INET6_ADDRSTRLEN];
+	char port[8];
+	bool loopback;
+};
+
+static void serve(void *arg)
+{
+	struct connection *c = arg;
+	struct smtpd_ops ops = { server.restrictions, restrictions_recipient, file_open, file_queue_id,
+				 file_descriptor, file_commit, file_abort };
+	struct smtpd_client client = { c->loopback ? "localhost" : "unknown", c->address, c->port };
+
+	smtpd_serve(stream_of_fd(c->fd), &server.settings, &ops, &client);
+	free(c);
+	process_busy(-1);
+	if ((long)server.sessions.count <= server.session_limit)
+		process_accepting(true);
+}
+
+static void describe_peer(struct connection *c, const struct sockaddr *peer)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)peer;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)peer;
+
+	snprintf(c->address, sizeof(c->address), "unknown");
+	if (peer->sa_family == AF_INET) {
+		inet_ntop(AF_INET, &v4->sin_addr, c->address, sizeof(c->address));
+		snprintf(c->port, sizeof(c->port), "%u", ntohs(v4->sin_port));
+		c->loopback = ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+	} else if (peer->sa_family == AF_INET6) {
+		if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+			inet_ntop(AF_INET, v6->sin6_addr.s6_addr + 12, c->address, sizeof(c->address));
+		else
+			inet_ntop(AF_INET6, &v6->sin6_addr, c->address, sizeof(c->address));
+		snprintf(c->port, sizeof(c->port), "%u", ntohs(v6->sin6_port));
+		c->loopback = IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+	}
+}
+
+static void accept_client(int fd, const struct sockaddr *peer, socklen_t peer_len)
+{
+	struct connection *c = mem_alloc(sizeof(*c));
+	int on = 1;
+
+	c->fd = fd;
+	describe_peer(c, peer);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (!task_spawn(&server.sessions, serve, c)) {
+		log_warning("no memory for a session with %s", c->address);
+		close(fd);
+		free(c);
+		return;
+	}
+	process_busy(1);
+	if ((long)server.sessions.count >= server.session_limit)
+		process_accepting(false);
+}
+
+/* --- the process --- */
+
+static bool parse_bare_lf(const char *value, enum bare_lf *mode, struct err *err)
+{
+	static const struct {
+		const char *word;
+		enum bare_lf mode;
+	} words[] = { { "no", BARE_LF_ALLOW }, { "note", BARE_LF_ALLOW }, { "yes", BARE_LF_NORMALIZE },
+		      { "normalize", BARE_LF_NORMALIZE }, { "reject", BARE_LF_REJECT } };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(value, words[i].word) == 0) {
+			*mode = words[i].mode;
+			return true;
+		}
+	}
+	return err_set(err, ERR_SYNTAX, "smtpd_forbid_bare_newline: \"%s\" is none of no, yes, note, normalize, reject", value);
+}
+
+static bool open_process(const struct process_info *info, struct err *err)
+{
+	const struct config *c = info->config;
+
+	server.settings = (struct smtpd_settings){
+		.myhostname = config_text(c, "myhostname"),
+		.banner = config_text(c, "smtpd_banner"),
+		.message_size_limit = (uint64_t)config_int(c, "message_size_limit"),
+		.line_limit = (size_t)config_int(c, "line_length_limit"),
+		.recipient_limit = config_int(c, "smtpd_recipient_limit"),
+		.recipient_overshoot_limit = config_int(c, "smtpd_recipient_overshoot_limit"),
+		.soft_error_limit = config_int(c, "smtpd_soft_error_limit"),
+		.hard_error_limit = config_int(c, "smtpd_hard_error_limit"),
+		.junk_command_limit = config_int(c, "smtpd_junk_command_limit"),
+		.timeout = config_time(c, "smtpd_timeout"),
+		.error_sleep = config_time(c, "smtpd_error_sleep_time"),
+		.helo_required = config_bool(c, "smtpd_helo_required"),
+		.vrfy = !config_bool(c, "disable_vrfy_command"),
+		.smtputf8 = config_bool(c, "smtputf8_enable"),
+		.strict_envelopes = config_bool(c, "strict_rfc821_envelopes"),
+		.forbid_unauth_pipelining = config_bool(c, "smtpd_forbid_unauth_pipelining"),
+	};
+	server.session_limit = info->process_limit > 0 ? info->process_limit : config_int(c, "smtpd_session_limit");
+	server.restrictions = restrictions_create(c, err);
+	return server.restrictions &&
+	       parse_bare_lf(config_text(c, "smtpd_forbid_bare_newline"), &server.settings.bare_lf, err);
+}
+
+static void watch_tables(void *arg)
+{
+	while (task_sleep(TABLE_CHECK) == TASK_READY) {
+		if (process_retiring())
+			return;
+		if (restrictions_changed(server.restrictions)) {
+			process_retire("table changed");
+			return;
+		}
+	}
+}
+
+static void start(const struct process_info *info)
+{
+	server.cleanup = ipc_client_create("cleanup", &cleanup_protocol, process_connect);
+	task_spawn(&server.background, watch_tables, NULL);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct process_ops ops = { .open = open_process, .start = start, .accept = accept_client };
+
+	return process_main(argc, argv, &ops);
+}
