@@ -77,7 +77,8 @@ static void take_dsn(struct smtp_reply *r, struct slice text)
 {
 	size_t at = 2;
 
-	(void)snprintf(r->dsn, sizeof(r->dsn), "%d.0.0", r->code / 100);
+	memcpy(r->dsn, "0.0.0", 6);
+	r->dsn[0] = (char)('0' + r->code / 100);
 	if (text.len < 5 || text.ptr[0] != '0' + r->code / 100 || text.ptr[1] != '.' || !take_number(text, &at) ||
 	    at >= text.len || text.ptr[at] != '.')
 		return;
