@@ -345,6 +345,8 @@ static _Noreturn void test_running(void)
 	struct config *config = config_load(me.options.config_dir, NULL, 0, &err);
 	pid_t pid = config ? instance_running(config, &err) : -1;
 
+	if (config)
+		config_free(&config);
 	if (pid < 0)
 		fail(err.text);
 	exit(pid > 0 ? 1 : 0);

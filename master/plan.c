@@ -2,9 +2,11 @@
 #include "master/plan.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -174,7 +176,7 @@ static bool check_overrides(const struct plan *plan, const struct master_entry *
 
 	if (e->override_count == 0)
 		return true;
-	config = config_load(config_dir(plan->config), e->overrides, e->override_count, err);
+	config = config_load_copy(config_dir(plan->config), plan->main_cf, e->overrides, e->override_count, err);
 	if (!config)
 		return err_prefix(err, "master.cf line %d", e->line);
 	config_free(&config);
@@ -249,10 +251,54 @@ static bool fill(struct plan *plan, const struct plan_options *options, struct e
 	return ok;
 }
 
+/* main.cf's text in memory that nobody can change. */
+static int copy_main_cf(const char *dir, struct err *err)
+{
+	struct str path = { 0 };
+	char block[8192];
+	int from, to = memfd_create("main.cf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	ssize_t n = -1;
+
+	str_printf(&path, "%s/main.cf", dir);
+	from = open(str_cstr(&path), O_RDONLY | O_CLOEXEC);
+	if (to >= 0 && from >= 0)
+		while ((n = read(from, block, sizeof(block))) > 0)
+			if (write(to, block, (size_t)n) != n) {
+				n = -1;
+				break;
+			}
+	if (n < 0 || fcntl(to, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) != 0) {
+		err_set_errno(err, ERR_TEMPORARY, "read %s", str_cstr(&path));
+		if (to >= 0)
+			close(to);
+		to = -1;
+	}
+	if (from >= 0)
+		close(from);
+	str_free(&path);
+	return to;
+}
+
+static struct config *load_copy(const char *dir, int *main_cf, struct err *err)
+{
+	struct config *config;
+
+	if (!dir)
+		dir = getenv("MAIL_CONFIG") ? getenv("MAIL_CONFIG") : POSTRIDER_CONFIG_DIR;
+	*main_cf = copy_main_cf(dir, err);
+	if (*main_cf < 0)
+		return NULL;
+	config = config_load_copy(dir, *main_cf, NULL, 0, err);
+	if (!config)
+		close(*main_cf);
+	return config;
+}
+
 struct plan *plan_load(const struct plan_options *options, struct err *err)
 {
 	struct plan *plan;
-	struct config *config = config_load(options->config_dir, NULL, 0, err);
+	int main_cf = -1;
+	struct config *config = load_copy(options->config_dir, &main_cf, err);
 
 	if (!config)
 		return NULL;
@@ -260,8 +306,8 @@ struct plan *plan_load(const struct plan_options *options, struct err *err)
 	plan = mem_alloc(sizeof(*plan));
 	plan->arena = arena_create(0);
 	plan->config = config;
+	plan->main_cf = main_cf;
 	plan->rootless = options->rootless;
-	plan->name = arena_strdup(plan->arena, config_text(config, "syslog_name"));
 	listen_begin();
 	if (!fill(plan, options, err))
 		plan_abandon(&plan);
@@ -284,6 +330,7 @@ void plan_free(struct plan **plan)
 	if (!*plan)
 		return;
 	config_free(&(*plan)->config);
+	close((*plan)->main_cf);
 	arena_free(&(*plan)->arena);
 	free(*plan);
 	*plan = NULL;

@@ -37,8 +37,8 @@ struct service_spec {
 struct plan {
 	struct arena *arena;
 	struct config *config;
+	int main_cf;             /* a copy of main.cf: what processes read till the next plan */
 	struct service_spec *specs;
-	const char *name;        /* syslog_name */
 	bool rootless;
 };
 

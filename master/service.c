@@ -25,7 +25,7 @@ static struct {
 	struct spawn_shared shared;
 	uint64_t last_serial;
 	bool stopping;
-} state = { .shared = { -1, false, -1 } };
+} state = { .shared = { -1, false, -1, -1 } };
 
 struct service *service_first(void)
 {
@@ -52,7 +52,9 @@ int service_live(const struct service *service)
 
 void service_set_shared(int log_fd, bool log_is_syslog, int alive_fd)
 {
-	state.shared = (struct spawn_shared){ log_fd, log_is_syslog, alive_fd };
+	state.shared.log_fd = log_fd;
+	state.shared.log_is_syslog = log_is_syslog;
+	state.shared.alive_fd = alive_fd;
 }
 
 /* --- what processes say --- */
@@ -435,6 +437,7 @@ void service_apply(const struct plan *plan)
 {
 	struct service *next;
 
+	state.shared.main_cf_fd = plan->main_cf;
 	for (struct service *s = state.services; s; s = s->next) {
 		watch_demand(s, false);
 		s->spec = NULL;

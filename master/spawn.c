@@ -80,6 +80,7 @@ pid_t spawn_process(const struct service_spec *spec, const struct spawn_shared *
 	fds[0] = pair[1];
 	fds[CONTROL_LOG_FD - CONTROL_FD] = shared->log_fd;
 	fds[CONTROL_ALIVE_FD - CONTROL_FD] = shared->alive_fd;
+	fds[CONTROL_MAIN_CF_FD - CONTROL_FD] = shared->main_cf_fd;
 	for (size_t i = 0; i < spec->listener_count; i++)
 		fds[CONTROL_LISTEN_FD - CONTROL_FD + (int)i] = spec->listeners[i]->fd;
 	while (spec->argv[argc])

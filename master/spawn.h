@@ -10,6 +10,7 @@ struct spawn_shared {
 	int log_fd;
 	bool log_is_syslog;
 	int alive_fd;
+	int main_cf_fd;
 };
 
 /*

@@ -67,6 +67,5 @@ void message_noticed(struct message *m, bool done);
 
 /* control.c: cleanup, showq, commands. */
 void control_accept(int fd, const char *role);
-void control_close_all(void);
 
 #endif

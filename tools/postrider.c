@@ -21,10 +21,14 @@
 
 struct command_line {
 	const char *dir;         /* NULL: the usual one */
+	struct config *config;   /* NULL for check, which says itself what is wrong */
+	char *config_dir;        /* that of config */
 	bool verbose;
 	int argc;                /* of what follows the command */
 	char **argv;
 };
+
+static char option_c[] = "-c", option_v[] = "-v";
 
 static void say(const char *text)
 {
@@ -37,17 +41,6 @@ static int complain(const char *text)
 	return 1;
 }
 
-/* NULL after a message. */
-static struct config *load(const struct command_line *line)
-{
-	struct err err = { 0 };
-	struct config *config = config_load(line->dir, NULL, 0, &err);
-
-	if (!config)
-		complain(err.text);
-	return config;
-}
-
 /* argv[0] is the path; returns only when it cannot be run. */
 static int run(char **argv)
 {
@@ -56,35 +49,39 @@ static int run(char **argv)
 	return 1;
 }
 
-static int start_master(const struct command_line *line, const char *how)
+static int start_master(const struct command_line *line, char *how)
 {
-	struct config *config = load(line);
 	struct str path = { 0 };
 	char *argv[8];
 	size_t n = 0;
+	int status;
 
-	if (!config)
-		return 1;
-	str_printf(&path, "%s/master", config_text(config, "daemon_directory"));
+	str_printf(&path, "%s/master", config_text(line->config, "daemon_directory"));
 	argv[n++] = path.data;
-	argv[n++] = mem_strdup("-c");
-	argv[n++] = mem_strdup(config_dir(config));
-	argv[n++] = mem_strdup(how);
+	argv[n++] = option_c;
+	argv[n++] = line->config_dir;
+	argv[n++] = how;
 	if (line->verbose)
-		argv[n++] = mem_strdup("-v");
+		argv[n++] = option_v;
 	argv[n] = NULL;
 	say("starting the Postrider mail system");
-	return run(argv);
+	status = run(argv);
+	str_free(&path);
+	return status;
 }
 
 static int command_start(const struct command_line *line)
 {
-	return start_master(line, "-w");
+	char how[] = "-w";
+
+	return start_master(line, how);
 }
 
 static int command_start_fg(const struct command_line *line)
 {
-	return start_master(line, "-s");
+	char how[] = "-s";
+
+	return start_master(line, how);
 }
 
 /* The pid of the running master; 0 after a message. */
@@ -110,8 +107,7 @@ static bool send_signal(pid_t pid, int signum)
 
 static int stop_with(const struct command_line *line, int signum, const char *text)
 {
-	struct config *config = load(line);
-	pid_t pid = config ? running(config) : 0;
+	pid_t pid = running(line->config);
 	struct err err = { 0 };
 
 	if (pid == 0)
@@ -120,7 +116,7 @@ static int stop_with(const struct command_line *line, int signum, const char *te
 	if (!send_signal(pid, signum))
 		return 1;
 	for (int i = 0; i < STOP_SECONDS * 20; i++) {
-		if (instance_running(config, &err) != pid)
+		if (instance_running(line->config, &err) != pid)
 			return 0;
 		usleep(50000);
 	}
@@ -140,8 +136,7 @@ static int command_abort(const struct command_line *line)
 static int command_reload(const struct command_line *line)
 {
 	struct str report = { 0 };
-	struct config *config = load(line);
-	pid_t pid = config ? running(config) : 0;
+	pid_t pid = running(line->config);
 
 	if (pid == 0)
 		return 1;
@@ -157,16 +152,16 @@ static int command_reload(const struct command_line *line)
 
 static int command_flush(const struct command_line *line)
 {
-	struct config *config = load(line);
+	char option_f[] = "-f";
 	struct str path = { 0 };
-	char *argv[] = { NULL, mem_strdup("-c"), NULL, mem_strdup("-f"), NULL };
+	char *argv[] = { NULL, option_c, line->config_dir, option_f, NULL };
+	int status;
 
-	if (!config)
-		return 1;
-	str_printf(&path, "%s/postqueue", config_text(config, "command_directory"));
+	str_printf(&path, "%s/postqueue", config_text(line->config, "command_directory"));
 	argv[0] = path.data;
-	argv[2] = mem_strdup(config_dir(config));
-	return run(argv);
+	status = run(argv);
+	str_free(&path);
+	return status;
 }
 
 /* Copies master's own description to standard output. */
@@ -194,13 +189,12 @@ static bool show_processes(const struct config *config)
 
 static int command_status(const struct command_line *line)
 {
-	struct config *config = load(line);
-	pid_t pid = config ? running(config) : 0;
+	pid_t pid = running(line->config);
 
 	if (pid == 0)
 		return 1;
 	fprintf(stderr, "postrider: the Postrider mail system is running: PID: %ld\n", (long)pid);
-	(void)show_processes(config);
+	(void)show_processes(line->config);
 	return 0;
 }
 
@@ -225,20 +219,21 @@ static int command_check(const struct command_line *line)
 
 static int command_dns(const struct command_line *line)
 {
-	struct config *config = load(line);
 	struct str path = { 0 };
 	char **argv = mem_alloc((size_t)(line->argc + 4) * sizeof(*argv));
 	size_t n = 0;
+	int status;
 
-	if (!config)
-		return 1;
-	str_printf(&path, "%s/postrider-dns", config_text(config, "command_directory"));
+	str_printf(&path, "%s/postrider-dns", config_text(line->config, "command_directory"));
 	argv[n++] = path.data;
-	argv[n++] = mem_strdup("-c");
-	argv[n++] = mem_strdup(config_dir(config));
+	argv[n++] = option_c;
+	argv[n++] = line->config_dir;
 	for (int i = 0; i < line->argc; i++)
 		argv[n++] = line->argv[i];
-	return run(argv);
+	status = run(argv);
+	free(argv);
+	str_free(&path);
+	return status;
 }
 
 static const struct {
@@ -256,6 +251,24 @@ static int usage(void)
 	      "                 check [--from dir] | dns name type\n",
 	      stderr);
 	return 1;
+}
+
+static int run_command(size_t index, struct command_line *line)
+{
+	struct err err = { 0 };
+	int status;
+
+	if (commands[index].run != command_check) {
+		line->config = config_load(line->dir, NULL, 0, &err);
+		if (!line->config)
+			return complain(err.text);
+		line->config_dir = mem_strdup(config_dir(line->config));
+	}
+	status = commands[index].run(line);
+	free(line->config_dir);
+	if (line->config)
+		config_free(&line->config);
+	return status;
 }
 
 int main(int argc, char **argv)
@@ -277,6 +290,6 @@ int main(int argc, char **argv)
 	line.argv = argv + optind + 1;
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (strcmp(commands[i].name, argv[optind]) == 0)
-			return commands[i].run(&line);
+			return run_command(i, &line);
 	return usage();
 }

@@ -106,11 +106,25 @@ static bool read_file(struct config *c, struct str *out, struct err *err)
 	return ok;
 }
 
-static bool read_main_cf(struct config *c, struct err *err)
+/* From the start, whatever the descriptor's position, which others may share. */
+static bool read_descriptor(struct config *c, int fd, struct str *out, struct err *err)
+{
+	char buf[4096];
+	ssize_t got;
+
+	while ((got = pread(fd, buf, sizeof(buf), (off_t)out->len)) > 0 && out->len < FILE_MAX)
+		str_append(out, slice_make(buf, (size_t)got));
+	if (got < 0)
+		return err_set_errno(err, ERR_TEMPORARY, "read the copy of %s", c->path);
+	return true;
+}
+
+static bool read_main_cf(struct config *c, int fd, struct err *err)
 {
 	struct str text = { 0 };
 	struct main_cf_line *lines = NULL;
-	bool ok = read_file(c, &text, err) && main_cf_parse(str_slice(&text), c->path, c->arena, &lines, err);
+	bool ok = (fd < 0 ? read_file(c, &text, err) : read_descriptor(c, fd, &text, err)) &&
+		  main_cf_parse(str_slice(&text), c->path, c->arena, &lines, err);
 
 	for (; ok && lines; lines = lines->next) {
 		struct entry *e = put(c, lines->name, lines->value.ptr);
@@ -236,6 +250,12 @@ static bool evaluate(struct config *c, struct err *err)
 struct config *config_load(const char *dir, const struct config_override *overrides, size_t count,
 			   struct err *err)
 {
+	return config_load_copy(dir, -1, overrides, count, err);
+}
+
+struct config *config_load_copy(const char *dir, int fd, const struct config_override *overrides, size_t count,
+				struct err *err)
+{
 	struct config *c = mem_alloc(sizeof(*c));
 	struct str path = { 0 };
 
@@ -247,7 +267,7 @@ struct config *config_load(const char *dir, const struct config_override *overri
 	c->path = str_detach(&path);
 	put_defaults(c);
 	put(c, SLICE("config_directory"), dir);
-	bool ok = read_main_cf(c, err);
+	bool ok = read_main_cf(c, fd, err);
 
 	for (size_t i = 0; ok && i < count; i++)
 		put(c, slice_of(overrides[i].name), overrides[i].value)->set = true;

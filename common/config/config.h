@@ -24,6 +24,12 @@ struct config_override {       /* from `-o name=value` */
  */
 struct config *config_load(const char *dir, const struct config_override *overrides, size_t count,
 			   struct err *err) MUST_USE;
+/*
+ * The same with the text of main.cf from a descriptor (read from its start): how master's
+ * processes get the main.cf that master has read, whatever the file has become since.
+ */
+struct config *config_load_copy(const char *dir, int fd, const struct config_override *overrides, size_t count,
+				struct err *err) MUST_USE;
 void config_free(struct config **config);
 const char *config_dir(const struct config *config);
 

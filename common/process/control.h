@@ -14,7 +14,8 @@
 #define CONTROL_FD        3    /* control channel: SOCK_SEQPACKET */
 #define CONTROL_LOG_FD    4    /* the log */
 #define CONTROL_ALIVE_FD  5    /* shared lock: held while a process of this instance lives */
-#define CONTROL_LISTEN_FD 6    /* first of the listening sockets */
+#define CONTROL_MAIN_CF_FD 6   /* main.cf as master has read it */
+#define CONTROL_LISTEN_FD 7    /* first of the listening sockets */
 
 #define CONTROL_PROTOCOL { "control", 1 }
 

@@ -555,7 +555,7 @@ static void load_config(struct arguments *args)
 	args->overrides[0] = (struct config_override){ "process_name", me.info.command };
 	args->overrides[1] = (struct config_override){ "service_name", args->service };
 	args->override_count += 2;
-	me.info.config = config_load(args->config_dir, args->overrides, args->override_count, &err);
+	me.info.config = config_load_copy(args->config_dir, CONTROL_MAIN_CF_FD, args->overrides, args->override_count, &err);
 	if (!me.info.config)
 		log_fatal("%s", err.text);
 }

@@ -182,7 +182,7 @@ class MasterTest(unittest.TestCase):
 
     def test_killed_process_is_restarted(self):
         self.start()
-        for program, signum in (("resolver", 9), ("pickup", 9), ("cleanup", 11), ("qmgr", 9), ("smtpd", 9)):
+        for program, signum in (("resolver", 9), ("pickup", 9), ("cleanup", 9), ("qmgr", 9), ("smtpd", 9)):
             victim = sorted(self.of_program(program))[0]
             count = len(self.of_program(program))
             wait_until(lambda: status_of(victim)["Seccomp"] == "2", 20, "sandbox")
@@ -249,9 +249,15 @@ class MasterTest(unittest.TestCase):
                 wait_until(lambda: self.instance.log().count("the old configuration stays in use") > seen, 20,
                            "refusal")
                 self.assertTrue(self.instance.answers())
-                self.assertTrue(set(before) <= set(children(self.pid)))
+                self.assertEqual(set(before) - set(children(self.pid)), set())
+                # Also what starts now gets the old one.
+                victim = sorted(self.of_program("resolver"))[0]
+                os.kill(victim, signal.SIGKILL)
+                wait_until(lambda: self.of_program("resolver") - {victim}, 20, "new resolver")
+                before = children(self.pid)
                 with open(path, "w") as f:
                     f.write(good)
+        self.assertIsNone(re.search(r"resolver pid \d+ exit status", self.instance.log()))
 
     def test_reload_opens_and_closes_ports(self):
         self.start()

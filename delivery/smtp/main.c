@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: ISC */
+/* The smtp and lmtp delivery agents: jobs from the queue manager, a task each. */
+#include <ev.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "common/base/task.h"
+#include "common/mail/delivery_log.h"
+#include "common/process/process.h"
+#include "common/proto/delivery_proto.h"
+#include "common/proto/resolver_proto.h"
+#include "delivery/smtp/deliver.h"
+
+#define RETIRE_DELAY 1.0   /* jobs that qmgr sent before it heard that we retire */
+
+/* A connection of qmgr's.  Stays until its jobs have ended, also when the channel has gone. */
+struct agent {
+	struct agent *next;
+	struct ipc_channel *channel;   /* NULL: lost */
+	struct task_group jobs;
+	struct ev_timer leave;
+	bool holds;                    /* keeps the process from exiting until the timer has run */
+};
+
+struct running {
+	struct agent *agent;
+	struct arena *arena;
+	struct delivery_job job;
+	struct smtp_delivery delivery;
+};
+
+static struct {
+	struct smtp_settings settings;
+	struct smtp_cache *cache;
+	struct ipc_client *resolver;
+	struct agent *agents;
+} me;
+
+static void agent_close(struct agent *agent)
+{
+	if (agent->channel)
+		ipc_channel_free(&agent->channel);
+}
+
+/* Frees it when nothing is left of it. */
+static void agent_release(struct agent *agent)
+{
+	struct agent **at = &me.agents;
+
+	if (agent->channel || agent->jobs.count > 0)
+		return;
+	while (*at && *at != agent)
+		at = &(*at)->next;
+	if (*at)
+		*at = agent->next;
+	ev_timer_stop(loop_get(), &agent->leave);
+	if (agent->holds)
+		process_busy(-1);
+	free(agent);
+}
+
+static void on_jobs_ended(void *context)
+{
+	struct agent *agent = context;
+
+	if (process_retiring() && !ev_is_active(&agent->leave))
+		agent_close(agent);
+	agent_release(agent);
+}
+
+static void on_leave(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+	struct agent *agent = w->data;
+
+	if (agent->jobs.count == 0) {
+		agent_close(agent);
+		agent_release(agent);
+	}
+}
+
+/* --- results --- */
+
+static void log_result(const struct running *r, size_t index)
+{
+	static const char *const status[] = { [DELIVERY_SENT] = "sent", [DELIVERY_DEFERRED] = "deferred",
+					      [DELIVERY_BOUNCED] = "bounced" };
+	const struct smtp_delivery *d = &r->delivery;
+	const struct smtp_recipient *to = &d->recipient[index];
+	struct delivery_log entry = {
+		.queue_id = r->job.queue_id, .recipient = to->recipient->address,
+		.original = to->recipient->original, .relay = to->failure.relay,
+		.arrival = r->job.envelope.arrival, .queued = r->job.queued,
+		.setup = d->started, .transmission = d->connected, .end = loop_now(),
+		.dsn = slice_of(to->failure.dsn), .status = status[to->outcome], .reason = to->failure.text,
+	};
+
+	delivery_log(&entry);
+}
+
+static void on_decided(struct smtp_delivery *d, size_t index)
+{
+	struct running *r = d->context;
+	const struct smtp_recipient *to = &d->recipient[index];
+	struct delivery_result result = {
+		.index = r->job.index[index], .outcome = to->outcome, .dsn = slice_of(to->failure.dsn),
+		.relay = to->failure.relay.len > 0 ? to->failure.relay : SLICE("none"),
+		.text = to->failure.text, .remote = to->failure.remote,
+	};
+	struct ipc_out m;
+
+	log_result(r, index);
+	if (!r->agent->channel)
+		return;
+	if (!delivery_put_result(&m, r->job.id, &result) || !ipc_send(r->agent->channel, &m))
+		log_warning("%.*s: result could not be reported", SLICE_FMT(r->job.queue_id));
+}
+
+/* --- jobs --- */
+
+static void end_job(struct running *r, struct smtp_outcome outcome)
+{
+	struct ipc_out m;
+
+	if (r->agent->channel && delivery_put_done(&m, r->job.id, outcome.kept, outcome.dead))
+		(void)ipc_send(r->agent->channel, &m);
+	if (r->job.fd >= 0)
+		close(r->job.fd);
+	arena_free(&r->arena);
+	free(r);
+	process_busy(-1);
+}
+
+static void run_job(void *arg)
+{
+	struct running *r = arg;
+
+	end_job(r, smtp_deliver(&r->delivery, me.cache, me.resolver));
+}
+
+/* No stack for a task: the recipients wait. */
+static void refuse_job(struct running *r)
+{
+	struct smtp_delivery *d = &r->delivery;
+	struct smtp_failure failure;
+
+	d->count = d->undecided = r->job.envelope.recipient_count;
+	d->recipient = arena_alloc(r->arena, (d->count + 1) * sizeof(*d->recipient));
+	for (size_t i = 0; i < d->count; i++)
+		d->recipient[i].recipient = &r->job.envelope.recipients[i];
+	smtp_fail(&failure, r->arena, "4.3.2", "delivery agent is out of memory");
+	smtp_decide_all(d, DELIVERY_DEFERRED, &failure);
+	end_job(r, (struct smtp_outcome){ 0 });
+}
+
+static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
+{
+	struct agent *agent = context;
+	struct running *r = mem_alloc(sizeof(*r));
+	struct err err = { 0 };
+
+	r->agent = agent;
+	r->arena = arena_create(4096);
+	r->job.fd = -1;
+	if (m->type != DELIVERY_JOB || !delivery_get_job(m, r->arena, &r->job, &err)) {
+		log_warning("queue manager sent something else than a job: %s", err.text);
+		arena_free(&r->arena);
+		free(r);
+		return;
+	}
+	r->delivery = (struct smtp_delivery){ .job = &r->job, .settings = &me.settings, .arena = r->arena,
+					      .on_decided = on_decided, .context = r };
+	process_busy(1);
+	if (!task_spawn(&agent->jobs, run_job, r))
+		refuse_job(r);
+}
+
+static void on_close(struct ipc_channel *ch, void *context)
+{
+	struct agent *agent = context;
+
+	/* Nobody would hear of the results: what is not sent yet is sent by the next process. */
+	agent_close(agent);
+	task_group_cancel(&agent->jobs);
+	agent_release(agent);
+}
+
+static void peer(int fd, const char *role)
+{
+	static const struct ipc_handler handler = { on_message, on_close };
+	struct agent *agent = mem_alloc(sizeof(*agent));
+	struct ipc_out m;
+
+	agent->jobs.on_empty = on_jobs_ended;
+	agent->jobs.context = agent;
+	ev_timer_init(&agent->leave, on_leave, RETIRE_DELAY, 0.0);
+	agent->leave.data = agent;
+	agent->next = me.agents;
+	me.agents = agent;
+	agent->channel = ipc_channel_create(fd, &delivery_protocol, &handler, agent);
+	if (delivery_put_ready(&m, (uint32_t)me.settings.slots))
+		(void)ipc_send(agent->channel, &m);
+}
+
+static void retire(void)
+{
+	struct ipc_out m;
+
+	for (struct agent *agent = me.agents; agent; agent = agent->next) {
+		if (agent->channel && delivery_put_ready(&m, 0))
+			(void)ipc_send(agent->channel, &m);
+		agent->holds = true;
+		process_busy(1);
+		ev_timer_start(loop_get(), &agent->leave);
+	}
+}
+
+static bool open_settings(const struct process_info *info, struct err *err)
+{
+	return smtp_settings_load(&me.settings, info->config, strcmp(info->command, "lmtp") == 0, err);
+}
+
+static void start(const struct process_info *info)
+{
+	me.cache = smtp_cache_create(&me.settings);
+	me.resolver = ipc_client_create("resolver", &resolver_protocol, process_connect);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct process_ops ops = { .open = open_settings, .start = start, .peer = peer, .retire = retire };
+
+	return process_main(argc, argv, &ops);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: ISC */
+#include "delivery/smtp/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "common/base/task.h"
+
+#define TEXT_MAX 4000   /* of a reply in a result */
+
+struct smtp_session *smtp_session_create(struct stream *stream, const struct smtp_target *target, struct slice nexthop)
+{
+	struct smtp_session *s = mem_alloc(sizeof(*s));
+	struct str text = { 0 };
+
+	s->stream = stream;
+	s->nexthop = mem_slicedup(nexthop);
+	s->address = mem_slicedup(target->text);
+	str_printf(&text, "%.*s[%.*s]", SLICE_FMT(target->host), SLICE_FMT(target->text));
+	s->name = mem_strdup(str_cstr(&text));
+	if (target->port)
+		str_printf(&text, ":%u", target->port);
+	s->relay = str_detach(&text);
+	s->opened = loop_now();
+	return s;
+}
+
+void smtp_session_free(struct smtp_session **sp)
+{
+	struct smtp_session *s = *sp;
+
+	if (!s)
+		return;
+	/* One attempt, never waited for: the server can do without it. */
+	if (s->farewell && !s->broken && stream_fd(s->stream) >= 0)
+		(void)!send(stream_fd(s->stream), "QUIT\r\n", 6, MSG_NOSIGNAL | MSG_DONTWAIT);
+	stream_free(&s->stream);
+	smtp_reply_free(&s->reply);
+	free(s->nexthop);
+	free(s->name);
+	free(s->relay);
+	free(s->address);
+	free(s);
+	*sp = NULL;
+}
+
+void smtp_session_lost(struct smtp_session *s, enum stream_status status, const char *doing, struct arena *arena,
+		       struct smtp_failure *failure)
+{
+	s->broken = true;
+	if (status == STREAM_TIMEOUT)
+		smtp_fail(failure, arena, "4.4.2", "conversation with %s timed out while %s", s->name, doing);
+	else if (status == STREAM_CANCELLED)
+		smtp_fail(failure, arena, "4.3.2", "delivery to %s ended by shutdown while %s", s->name, doing);
+	else
+		smtp_fail(failure, arena, "4.4.2", "lost connection with %s while %s", s->name, doing);
+	failure->relay = arena_slice(arena, slice_of(s->relay));
+}
+
+bool smtp_session_reply(struct smtp_session *s, const char *doing, double timeout, struct arena *arena,
+			struct smtp_failure *failure)
+{
+	enum stream_status status;
+
+	stream_set_timeout(s->stream, timeout);
+	status = smtp_reply_read(&s->reply, s->stream);
+	if (status != STREAM_OK) {
+		smtp_session_lost(s, status, doing, arena, failure);
+		return false;
+	}
+	if (s->reply.code == 0) {
+		s->broken = true;
+		smtp_fail(failure, arena, "4.5.0", "host %s sent a malformed reply while %s: %.*s", s->name, doing,
+			  SLICE_FMT(smtp_reply_text(&s->reply, 200, arena)));
+		failure->relay = arena_slice(arena, slice_of(s->relay));
+		return false;
+	}
+	/* 421 announces that the server hangs up. */
+	if (s->reply.code == 421)
+		s->broken = true;
+	return true;
+}
+
+/* A code that has no business there is nobody's permanent failure. */
+static const char *failure_dsn(const struct smtp_reply *reply)
+{
+	return reply->code >= 400 ? reply->dsn : "4.5.0";
+}
+
+void smtp_session_refused(const struct smtp_session *s, const char *in_reply_to, struct arena *arena,
+			  struct smtp_failure *failure)
+{
+	struct slice text = smtp_reply_text(&s->reply, TEXT_MAX, arena);
+
+	if (in_reply_to)
+		smtp_fail(failure, arena, failure_dsn(&s->reply), "host %s said: %.*s (in reply to %s command)",
+			  s->name, SLICE_FMT(text), in_reply_to);
+	else
+		smtp_fail(failure, arena, failure_dsn(&s->reply), "host %s refused to talk to me: %.*s", s->name,
+			  SLICE_FMT(text));
+	failure->remote = text;
+	failure->relay = arena_slice(arena, slice_of(s->relay));
+}
+
+/* --- greeting and EHLO --- */
+
+static void take_keyword(struct smtp_session *s, struct slice line)
+{
+	static const struct {
+		struct slice word;
+		enum smtp_feature feature;
+	} known[] = {
+		{ SLICE("PIPELINING"), SMTP_PIPELINING }, { SLICE("SIZE"), SMTP_SIZE },
+		{ SLICE("8BITMIME"), SMTP_8BITMIME },     { SLICE("SMTPUTF8"), SMTP_SMTPUTF8 },
+		{ SLICE("CHUNKING"), SMTP_CHUNKING },     { SLICE("DSN"), SMTP_DSN },
+		{ SLICE("ENHANCEDSTATUSCODES"), SMTP_ENHANCED },
+	};
+	struct slice word;
+
+	if (!slice_word(&line, " \t", &word))
+		return;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (!slice_eq_nocase(word, known[i].word))
+			continue;
+		s->features |= known[i].feature;
+		if (known[i].feature == SMTP_SIZE && slice_word(&line, " \t", &word) &&
+		    !slice_to_u64(word, &s->size_limit))
+			s->size_limit = 0;
+	}
+}
+
+static void take_keywords(struct smtp_session *s)
+{
+	struct slice rest = str_slice(&s->reply.text);
+	struct slice line;
+
+	s->features = SMTP_ESMTP;
+	s->size_limit = 0;
+	/* the first names the server */
+	for (bool more = slice_cut(&rest, '\n', &line); more;) {
+		more = slice_cut(&rest, '\n', &line);
+		take_keyword(s, slice_sub(line, 4, line.len));
+	}
+}
+
+static bool hello(struct smtp_session *s, const char *verb, const struct smtp_settings *settings,
+		  struct arena *arena, struct smtp_failure *failure)
+{
+	char doing[40];
+
+	(void)snprintf(doing, sizeof(doing), "performing the %s handshake", verb);
+	stream_set_timeout(s->stream, settings->helo_timeout);
+	(void)stream_printf(s->stream, "%s %s\r\n", verb, settings->helo_name);
+	return smtp_session_reply(s, doing, settings->helo_timeout, arena, failure);
+}
+
+bool smtp_session_greet(struct smtp_session *s, const struct smtp_settings *settings, struct arena *arena,
+			struct smtp_failure *failure)
+{
+	const char *verb = settings->lmtp ? "LHLO" : "EHLO";
+
+	if (!smtp_session_reply(s, "receiving the initial server greeting", settings->helo_timeout, arena, failure))
+		return false;
+	s->farewell = true;
+	if (s->reply.code / 100 != 2) {
+		smtp_session_refused(s, NULL, arena, failure);
+		if (settings->skip_5xx_greeting && failure->permanent) {
+			failure->permanent = false;
+			failure->dsn[0] = '4';
+		}
+		return false;
+	}
+	if (!hello(s, verb, settings, arena, failure))
+		return false;
+	if (s->reply.code / 100 == 2) {
+		take_keywords(s);
+		return true;
+	}
+	/* A server that does not know EHLO says 5xx; anything else is a refusal. */
+	if (!settings->lmtp && s->reply.code / 100 == 5) {
+		if (!hello(s, "HELO", settings, arena, failure))
+			return false;
+		if (s->reply.code / 100 == 2)
+			return true;
+	}
+	smtp_session_refused(s, NULL, arena, failure);
+	return false;
+}

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Delivery agents: connections to the processes of a transport, and the jobs
+ * in them.  What an agent says is believed only about the recipients of the
+ * job that it was given.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "common/process/process.h"
+#include "qmgr/qmgr.h"
+
+#define CONNECT_TIMEOUT 30
+#define CONNECT_PAUSE   1.0
+#define SLOTS_MAX       100000
+
+struct running {
+	struct running *next;
+	uint32_t id;
+	struct job *job;
+};
+
+struct agent {
+	struct agent *next;
+	struct transport *transport;
+	struct ipc_channel *channel;
+	uint32_t slots, used;
+	struct running *running;
+};
+
+struct agents {
+	struct agent *first;
+	struct transport *transport;
+	bool connecting;
+	double not_before;        /* after a failure or at the limit of processes */
+	bool full;                /* master gives no more processes for now */
+};
+
+static struct {
+	const struct config *config;
+	struct schedule *schedule;
+	struct task_group tasks;
+	uint32_t last_job;
+} hub;
+
+void agents_open(const struct config *config, struct schedule *schedule)
+{
+	hub.config = config;
+	hub.schedule = schedule;
+}
+
+struct schedule *agents_schedule(void)
+{
+	return hub.schedule;
+}
+
+struct destination_limits agents_limits(const char *transport)
+{
+	struct destination_limits limits = {
+		config_transport_int(hub.config, transport, "_destination_concurrency"),
+		config_transport_int(hub.config, transport, "_destination_concurrency_limit"),
+		config_time(hub.config, "minimal_backoff_time"),
+	};
+
+	if (limits.window_initial < 1)
+		limits.window_initial = 1;
+	if (limits.window_limit > 0 && limits.window_initial > limits.window_limit)
+		limits.window_initial = limits.window_limit;
+	return limits;
+}
+
+/* --- the end of a job --- */
+
+static struct running *take_running(struct agent *a, uint32_t id)
+{
+	for (struct running **at = &a->running; *at; at = &(*at)->next) {
+		struct running *r = *at;
+
+		if (r->id != id)
+			continue;
+		*at = r->next;
+		return r;
+	}
+	return NULL;
+}
+
+/* What waits for a dead site does not wait longer: it is deferred with the same reason. */
+static void hand_back_waiting(struct destination *d)
+{
+	struct job *job;
+
+	while (schedule_is_dead(d, loop_now()) && (job = schedule_take_waiting(d)))
+		message_fail_job(job, DELIVERY_DEFERRED, "4.4.1", d->dead_reason ? d->dead_reason : "site unreachable");
+}
+
+static void end_job(struct agent *a, struct running *r, bool unreachable)
+{
+	struct job *job = r->job;
+	struct destination *d = job->destination;
+
+	free(r);
+	a->used--;
+	schedule_done(hub.schedule, d, unreachable ? SCHEDULE_UNREACHABLE : SCHEDULE_OK, loop_now());
+	if (job->answered < job->count)
+		message_fail_job(job, DELIVERY_DEFERRED, "4.3.0", "delivery agent gave no answer");
+	else
+		message_job_done(job);
+	hand_back_waiting(d);
+	agents_dispatch(a->transport);
+	schedule_forget_if_idle(hub.schedule, d, loop_now());
+}
+
+/* --- what an agent says --- */
+
+static struct running *find_running(struct agent *a, uint32_t id)
+{
+	for (struct running *r = a->running; r; r = r->next)
+		if (r->id == id)
+			return r;
+	return NULL;
+}
+
+static bool take_result(struct agent *a, const struct ipc_in *m, struct err *err)
+{
+	struct running *r = find_running(a, m->request);
+	struct delivery_result result;
+
+	if (!delivery_get_result(m, &result, err))
+		return false;
+	for (uint32_t i = 0; r && i < r->job->count; i++) {
+		struct job *job = r->job;
+
+		if (job->recipients[i] != result.index || job->is_answered[i])
+			continue;
+		job->is_answered[i] = true;
+		job->answered++;
+		if (result.outcome != DELIVERY_SENT) {
+			free(job->destination->dead_reason);
+			job->destination->dead_reason = mem_slicedup(result.text);
+		}
+		message_answer(job->message, &result, false);
+		return true;
+	}
+	return err_set(err, ERR_SYNTAX, "a result for a recipient that the agent was not given");
+}
+
+static bool take_done(struct agent *a, const struct ipc_in *m, struct err *err)
+{
+	bool kept, dead;
+	struct running *r;
+
+	if (!delivery_get_done(m, &kept, &dead, err))
+		return false;
+	r = take_running(a, m->request);
+	if (!r)
+		return err_set(err, ERR_SYNTAX, "the end of a job that the agent was not given");
+	end_job(a, r, dead);
+	return true;
+}
+
+static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context);
+static void on_close(struct ipc_channel *ch, void *context);
+static const struct ipc_handler handler = { on_message, on_close };
+
+static void agent_lost(struct agent *a)
+{
+	struct agents *all = a->transport->agents;
+	struct agent **at = &all->first;
+
+	while (*at != a)
+		at = &(*at)->next;
+	*at = a->next;
+	all->full = false;
+	all->not_before = loop_now() + CONNECT_PAUSE;
+	ipc_channel_free(&a->channel);
+	while (a->running) {
+		struct running *r = a->running;
+
+		a->running = r->next;
+		r->job->destination->dead_until = 0;
+		end_job(a, r, false);
+	}
+	agents_dispatch(a->transport);
+	free(a);
+}
+
+static void on_close(struct ipc_channel *ch, void *context)
+{
+	agent_lost(context);
+}
+
+static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
+{
+	struct agent *a = context;
+	struct err err = { 0 };
+	uint32_t slots;
+	bool ok = false;
+
+	switch (m->type) {
+	case DELIVERY_READY:
+		ok = a->slots == 0 && delivery_get_ready(m, &slots, &err) && slots > 0 && slots <= SLOTS_MAX;
+		if (ok) {
+			a->slots = slots;
+			agents_dispatch(a->transport);
+		}
+		break;
+	case DELIVERY_RESULT:
+		ok = take_result(a, m, &err);
+		break;
+	case DELIVERY_DONE:
+		ok = take_done(a, m, &err);
+		break;
+	}
+	if (ok)
+		return;
+	log_warning("transport %s: bad message %u from a delivery agent: %s", a->transport->name, m->type,
+		    err.text);
+	agent_lost(a);
+}
+
+/* --- connecting --- */
+
+/* Nobody delivers: what waits is deferred, unless some agent is there still. */
+static void transport_unavailable(struct transport *t, const char *reason)
+{
+	struct agents *all = t->agents;
+	struct job *job;
+
+	if (all->first)
+		return;
+	log_warning("transport %s: %s", t->name, reason);
+	while ((job = schedule_next(t))) {
+		struct destination *d = job->destination;
+
+		message_fail_job(job, DELIVERY_DEFERRED, "4.3.0", "mail transport unavailable");
+		schedule_done(hub.schedule, d, SCHEDULE_OK, loop_now());
+	}
+}
+
+static void connect_agent(void *arg)
+{
+	struct transport *t = arg;
+	struct agents *all = t->agents;
+	struct err err;
+	int fd;
+
+	if (all->not_before > loop_now())
+		(void)task_sleep(all->not_before - loop_now());
+	fd = process_connect(t->name, loop_now() + CONNECT_TIMEOUT, &err);
+	all->connecting = false;
+	if (fd < 0) {
+		all->full = true;
+		transport_unavailable(t, err.text);
+		all->full = all->first != NULL;
+		return;
+	}
+	struct agent *a = mem_alloc(sizeof(*a));
+
+	a->transport = t;
+	a->next = all->first;
+	all->first = a;
+	a->channel = ipc_channel_create(fd, &delivery_protocol, &handler, a);
+}
+
+static void want_agent(struct transport *t)
+{
+	struct agents *all = t->agents;
+
+	if (all->connecting || all->full)
+		return;
+	for (struct agent *a = all->first; a; a = a->next)
+		if (a->slots == 0)
+			return; /* one is on its way */
+	all->connecting = task_spawn(&hub.tasks, connect_agent, t) != NULL;
+}
+
+/* --- handing out --- */
+
+static struct agent *free_agent(struct agents *all)
+{
+	struct agent *best = NULL;
+
+	for (struct agent *a = all->first; a; a = a->next)
+		if (a->used < a->slots && (!best || a->used < best->used))
+			best = a;
+	return best;
+}
+
+static bool send_job(struct agent *a, struct job *job)
+{
+	struct message *m = job->message;
+	struct delivery_job out = { .id = ++hub.last_job ? hub.last_job : ++hub.last_job, .queue_id = m->id,
+				    .nexthop = slice_of(job->destination->nexthop), .layout = m->layout,
+				    .envelope = m->envelope, .index = job->recipients, .queued = m->queued };
+	struct message_recipient *recipients = mem_alloc(job->count * sizeof(*recipients));
+	char path[64];
+	struct ipc_out packet;
+	size_t next = 0;
+	bool ok;
+
+	for (uint32_t i = 0; i < job->count; i++)
+		recipients[i] = m->envelope.recipients[job->recipients[i]];
+	out.envelope.recipients = recipients;
+	out.envelope.recipient_count = job->count;
+	/* Opened again: an agent can read and not write. */
+	snprintf(path, sizeof(path), "queue/%s", m->id.ptr);
+	out.fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ok = out.fd >= 0 && delivery_put_job(&packet, &out, &next) && next > 0 && ipc_send(a->channel, &packet);
+	if (out.fd < 0)
+		log_warning("%s: open for delivery: %m", m->id.ptr);
+	else
+		close(out.fd);
+	free(recipients);
+	if (!ok)
+		return false;
+	struct running *r = mem_alloc(sizeof(*r));
+
+	r->id = out.id;
+	r->job = job;
+	r->next = a->running;
+	a->running = r;
+	a->used++;
+	return true;
+}
+
+void agents_dispatch(struct transport *t)
+{
+	struct agents *all = t->agents;
+
+	if (!all) {
+		all = mem_alloc(sizeof(*all));
+		all->transport = t;
+		t->agents = all;
+	}
+	while (t->waiting > 0) {
+		struct agent *a = free_agent(all);
+		struct job *job;
+
+		if (!a) {
+			want_agent(t);
+			return;
+		}
+		job = schedule_next(t);
+		if (!job)
+			return;
+		if (!send_job(a, job)) {
+			schedule_done(hub.schedule, job->destination, SCHEDULE_OK, loop_now());
+			message_fail_job(job, DELIVERY_DEFERRED, "4.3.0", "cannot hand the message to a delivery agent");
+		}
+	}
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Who talks to the queue manager: cleanup (new mail) and showq through
+ * master, commands through public/qmgr.  What each may say is this table and nothing else.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "common/proto/qmgr_proto.h"
+#include "qmgr/qmgr.h"
+
+enum who { WHO_CLEANUP = 1, WHO_SHOWQ = 2, WHO_ANYBODY = 4, WHO_OWNER = 8 };
+
+struct caller {
+	struct ipc_channel *channel;
+	unsigned who;
+};
+
+static void answer(struct caller *c, const struct ipc_in *m, uint64_t count, const char *text)
+{
+	struct ipc_out out;
+
+	ipc_out_start(&out, QMGR_RESULT, m->request);
+	ipc_put_u64(&out, QMGR_FIELD_COUNT, count);
+	ipc_put_text(&out, QMGR_FIELD_TEXT, text);
+	(void)ipc_send(c->channel, &out);
+}
+
+static void take_new(struct caller *c, struct ipc_in *m)
+{
+	size_t pos = 0;
+	struct ipc_field f;
+
+	while (ipc_next(m, &pos, &f))
+		if (f.field == QMGR_FIELD_ID && f.kind == 's' && message_id_valid(f.bytes))
+			queue_take(f.bytes);
+}
+
+static void flush(struct caller *c, struct ipc_in *m)
+{
+	answer(c, m, queue_flush(), "");
+}
+
+static void flush_id(struct caller *c, struct ipc_in *m)
+{
+	struct slice id;
+	bool found = ipc_get_bytes(m, QMGR_FIELD_ID, &id) && deferred_remove(queue_deferred(), id);
+
+	if (found)
+		queue_take(id);
+	answer(c, m, found, "");
+}
+
+static void delete_messages(struct caller *c, struct ipc_in *m)
+{
+	struct slice id;
+	size_t count = 0;
+
+	if (ipc_get_bytes(m, QMGR_FIELD_ID, &id))
+		count = slice_eq(id, SLICE("ALL")) ? queue_delete_all() : (size_t)queue_delete(id);
+	answer(c, m, count, "");
+}
+
+static bool put_entry(struct caller *c, const struct ipc_in *m, struct ipc_out *out, const char *id, const char *state)
+{
+	if (ipc_out_room(out) < 256) {
+		if (!ipc_send(c->channel, out))
+			return false;
+		ipc_out_start(out, QMGR_ENTRIES, m->request);
+	}
+	ipc_put_text(out, QMGR_FIELD_ID, id);
+	ipc_put_text(out, QMGR_FIELD_QUEUE, state);
+	return true;
+}
+
+static void list(struct caller *c, struct ipc_in *m)
+{
+	const struct deferred_message *d;
+	struct ipc_out out;
+	bool ok = true;
+
+	ipc_out_start(&out, QMGR_ENTRIES, m->request);
+	for (const struct message *a = queue_active_first(); ok && a; a = a->next)
+		ok = put_entry(c, m, &out, a->id.ptr, "active");
+	for (size_t i = 0; ok && (d = deferred_at(queue_deferred(), i)); i++)
+		ok = put_entry(c, m, &out, d->id, "deferred");
+	if (!ok || !ipc_send(c->channel, &out))
+		return;
+	ipc_out_start(&out, QMGR_END, m->request);
+	(void)ipc_send(c->channel, &out);
+}
+
+static const struct {
+	uint16_t type;
+	unsigned who;
+	void (*run)(struct caller *c, struct ipc_in *m);
+} allowed[] = {
+	{ QMGR_NEW, WHO_CLEANUP, take_new },
+	{ QMGR_LIST, WHO_SHOWQ | WHO_OWNER, list },
+	{ QMGR_FLUSH, WHO_ANYBODY | WHO_OWNER, flush },
+	{ QMGR_FLUSH_SITE, WHO_ANYBODY | WHO_OWNER, flush },
+	{ QMGR_FLUSH_ID, WHO_ANYBODY | WHO_OWNER, flush_id },
+	{ QMGR_DELETE, WHO_OWNER, delete_messages },
+};
+
+static void on_close(struct ipc_channel *ch, void *context)
+{
+	struct caller *c = context;
+
+	ipc_channel_free(&c->channel);
+	free(c);
+}
+
+static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
+{
+	struct caller *c = context;
+
+	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
+		if (allowed[i].type != m->type)
+			continue;
+		if (allowed[i].who & c->who)
+			allowed[i].run(c, m);
+		else
+			answer(c, m, 0, "not allowed");
+		return;
+	}
+	log_warning("unknown message %u: closing the connection", m->type);
+	on_close(ch, c);
+}
+
+static const struct ipc_handler handler = { on_message, on_close };
+
+void control_accept(int fd, const char *role)
+{
+	struct caller *c = mem_alloc(sizeof(*c));
+	unsigned uid;
+
+	c->channel = ipc_channel_create(fd, &qmgr_protocol, &handler, c);
+	if (role)
+		c->who = strcmp(role, "cleanup") == 0 ? WHO_CLEANUP : strcmp(role, "showq") == 0 ? WHO_SHOWQ : 0;
+	else if (ipc_peer_uid(c->channel, &uid))
+		c->who = uid == 0 || uid == geteuid() ? WHO_OWNER : WHO_ANYBODY;
+}

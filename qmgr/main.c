@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: ISC */
+/* qmgr: owns a queue file from its commit to its removal. */
+#include <dirent.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/process/process.h"
+#include "qmgr/qmgr.h"
+
+#define SCAN_PIECE 500
+#define TICK       1.0
+
+static struct {
+	int queue_fd, corrupt_fd;
+	struct router *router;
+	struct task_group tasks;
+} manager;
+
+static bool open_process(const struct process_info *info, struct err *err)
+{
+	const char *dir = config_text(info->config, "queue_directory");
+
+	if (chdir(dir) != 0)
+		return err_set_errno(err, ERR_TEMPORARY, "enter %s", dir);
+	manager.queue_fd = open("queue", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	manager.corrupt_fd = open("corrupt", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (manager.queue_fd < 0 || manager.corrupt_fd < 0)
+		return err_set_errno(err, ERR_TEMPORARY, "open %s/queue and corrupt", dir);
+	manager.router = router_create(info->config, err);
+	return manager.router != NULL;
+}
+
+/* Reads the queue once, a piece a turn, so that new mail is not held up. */
+static void scan(void *arg)
+{
+	DIR *dir = fdopendir(openat(manager.queue_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	const struct dirent *entry;
+	size_t count = 0;
+
+	if (!dir) {
+		log_warning("read queue: %m");
+		return;
+	}
+	while ((entry = readdir(dir))) {
+		queue_scan_file(entry->d_name);
+		if (++count % SCAN_PIECE == 0 && task_yield() != TASK_READY)
+			break;
+	}
+	closedir(dir);
+}
+
+static void tick(void *arg)
+{
+	while (task_sleep(TICK) == TASK_READY) {
+		queue_activate_due();
+		if (!process_retiring() && router_changed(manager.router))
+			process_retire("table changed");
+	}
+}
+
+static void start(const struct process_info *info)
+{
+	agents_open(info->config, schedule_create());
+	queue_open(info->config, manager.queue_fd, manager.corrupt_fd, manager.router);
+	notice_open();
+	task_spawn(&manager.tasks, scan, NULL);
+	task_spawn(&manager.tasks, tick, NULL);
+}
+
+static void accept_command(int fd, const struct sockaddr *peer, socklen_t peer_len)
+{
+	control_accept(fd, NULL);
+}
+
+/* Leftovers of processes that died since the start. */
+static void wakeup(void)
+{
+	task_spawn(&manager.tasks, scan, NULL);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct process_ops ops = { .open = open_process, .start = start, .accept = accept_command,
+						.peer = control_accept, .wakeup = wakeup };
+
+	return process_main(argc, argv, &ops);
+}
