@@ -372,7 +372,7 @@ static void test_refused_and_fallback(void **state)
 						">250 ok\r\n" } };
 	struct server v, none;
 	struct fixture f;
-	char fallback[64];
+	char fallback[128];
 
 	server_start(&none, NULL, 0);
 	close(none.fd);
