@@ -50,6 +50,9 @@ void resolver_query_ptr(struct ipc_client *client, const struct sockaddr *addres
 const char *dns_status_text(enum dns_status status);
 const char *dns_type_text(enum dns_type type);
 /* Both directions' codecs, used by the resolver and the stub. */
+bool resolver_put_query(struct ipc_out *m, uint32_t request, struct slice name, enum dns_type type);
+/* Unknown types are malformed. */
+bool resolver_get_query(const struct ipc_in *m, struct slice *name, enum dns_type *type) MUST_USE;
 bool resolver_put_answer(struct ipc_out *m, uint32_t request, const struct dns_answer *answer);
 bool resolver_get_answer(const struct ipc_in *m, struct arena *arena, struct dns_answer *answer, struct err *err) MUST_USE;
 
