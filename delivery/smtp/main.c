@@ -206,11 +206,7 @@ static void peer(int fd, const char *role)
 
 static void retire(void)
 {
-	struct ipc_out m;
-
 	for (struct agent *agent = me.agents; agent; agent = agent->next) {
-		if (agent->channel && delivery_put_ready(&m, 0))
-			(void)ipc_send(agent->channel, &m);
 		agent->holds = true;
 		process_busy(1);
 		ev_timer_start(loop_get(), &agent->leave);
