@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "common/base/str.h"
+#include "delivery/smtp/mx.h"
 
 void smtp_fail(struct smtp_failure *failure, struct arena *arena, const char *dsn, const char *format, ...)
 {
@@ -141,8 +142,5 @@ bool smtp_targets_find(struct ipc_client *resolver, struct slice nexthop, const 
 		*list = (struct smtp_target_list){ literal, 1 };
 		return true;
 	}
-	(void)resolver;
-	smtp_fail(failure, arena, "4.4.3", "Host or domain name not found. Name service error for name=%.*s",
-		  SLICE_FMT(n.name));
-	return false;
+	return smtp_mx_find(resolver, &n, settings, arena, list, failure);
 }
