@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: ISC
 """The delivery agents smtp and lmtp against other people's servers."""
 
+import asyncio
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -167,35 +167,27 @@ class Client(unittest.TestCase):
 
     def test_lmtp_on_a_unix_socket(self):
         """A reply a recipient."""
-        class Server(LMTP):
-            pass
-
         handler = Handler()
-        mta = self.instance("", {"relay_domains": "foreign.test", "relay_transport": "lmtp:unix:public/sink"})
-        path = mta.dir + "/spool/public/sink"
-        import asyncio
+        where = tempfile.mkdtemp(prefix="postrider-")
+        self.addCleanup(shutil.rmtree, where)
+        os.chmod(where, 0o755)
+        path = where + "/sink"
+        mta = self.instance("", {"relay_domains": "foreign.test", "relay_transport": f"lmtp:unix:{path}"})
         loop = asyncio.new_event_loop()
-        server = loop.run_until_complete(loop.create_unix_server(lambda: Server(handler, loop=loop, decode_data=False), path))
+        server = loop.run_until_complete(loop.create_unix_server(lambda: LMTP(handler, loop=loop, decode_data=False), path))
         os.chmod(path, 0o666)
         thread = threading.Thread(target=loop.run_forever)
         thread.start()
         try:
             with mta.smtp() as s:
                 s.sendmail("a@example.test", ["b@foreign.test"], BODY + b"hello\r\n")
-            mta.wait_log("relay=mail.example.test[public/sink], ")
+            mta.wait_log(f"relay=mail.example.test[{path}], ")
             mta.wait_log("status=sent (250 2.0.0 taken)")
             self.assertEqual(content_of(handler.messages[0][2]), b"hello\r\n")
         finally:
             loop.call_soon_threadsafe(server.close)
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
-
-
-def smtp_sink():
-    for path in (shutil.which("smtp-sink"), os.environ.get("SMTP_SINK")):
-        if path:
-            return path
-    return None
 
 
 class Reuse(unittest.TestCase):
