@@ -32,7 +32,7 @@ DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap d
 
 not_test  = $(filter-out %_test.c %_fuzz.c,$(1))
 LIB_SRCS  := $(call not_test,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
-TOOL_LIB_SRCS := $(wildcard tools/lib/*.c)
+TOOL_LIB_SRCS := $(call not_test,$(wildcard tools/lib/*.c))
 TOOL_SRCS := $(call not_test,$(wildcard tools/*.c))
 DAEMONS   := $(foreach d,$(DAEMON_DIRS),$(if $(wildcard $(d)/main.c),$(d)))
 DAEMON_SRCS := $(call not_test,$(foreach d,$(DAEMON_DIRS),$(wildcard $(d)/*.c)))

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: ISC */
+#include <jansson.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "showq/listing.h"
+
+const char listing_header[] = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n";
+
+static unsigned long long size_of(const struct listing *l)
+{
+	return (unsigned long long)(l->layout.content.length + l->layout.header_length);
+}
+
+static bool is_waiting(const struct message_recipient *r)
+{
+	return r->status == RECIPIENT_PENDING || r->status == RECIPIENT_FAILED;
+}
+
+void listing_text(const struct listing *l, struct str *out)
+{
+	time_t arrival = (time_t)l->envelope.arrival;
+	struct slice reason = SLICE_NONE;
+	char stamp[40], id[MESSAGE_ID_SIZE + 1];
+	struct tm tm;
+
+	strftime(stamp, sizeof(stamp), "%a %b %e %H:%M:%S", localtime_r(&arrival, &tm));
+	snprintf(id, sizeof(id), "%s%c", l->id, strcmp(l->queue, "active") == 0 ? '*' :
+		 strcmp(l->queue, "hold") == 0 ? '!' : ' ');
+	str_printf(out, "%-17s %8llu %s  %.*s\n", id, size_of(l), stamp,
+		   SLICE_FMT(l->envelope.sender.len ? l->envelope.sender : SLICE("MAILER-DAEMON")));
+	for (size_t i = 0; i < l->envelope.recipient_count; i++) {
+		if (!is_waiting(&l->envelope.recipients[i]))
+			continue;
+		if (l->results[i].text.len && !slice_eq(l->results[i].text, reason)) {
+			reason = l->results[i].text;
+			str_printf(out, "%*s(%.*s)\n", reason.len < 75 ? (int)(75 - reason.len) : 0, "", SLICE_FMT(reason));
+		}
+		str_printf(out, "%41s%.*s\n", "", SLICE_FMT(l->envelope.recipients[i].address));
+	}
+	str_append_byte(out, '\n');
+}
+
+static json_t *text(struct slice s)
+{
+	json_t *value = json_stringn(s.ptr ? s.ptr : "", s.len);
+
+	return value ? value : json_string("");
+}
+
+void listing_json(const struct listing *l, struct str *out)
+{
+	json_t *root = json_object(), *recipients = json_array();
+
+	json_object_set_new(root, "queue_name", json_string(l->queue));
+	json_object_set_new(root, "queue_id", json_string(l->id));
+	json_object_set_new(root, "arrival_time", json_integer((json_int_t)l->envelope.arrival));
+	json_object_set_new(root, "message_size", json_integer((json_int_t)size_of(l)));
+	json_object_set_new(root, "forced_expire", json_false());
+	json_object_set_new(root, "sender", text(l->envelope.sender));
+	for (size_t i = 0; i < l->envelope.recipient_count; i++) {
+		json_t *r = json_object();
+
+		if (is_waiting(&l->envelope.recipients[i])) {
+			json_object_set_new(r, "address", text(l->envelope.recipients[i].address));
+			if (l->results[i].text.len)
+				json_object_set_new(r, "delay_reason", text(l->results[i].text));
+			json_array_append_new(recipients, r);
+		} else {
+			json_decref(r);
+		}
+	}
+	json_object_set_new(root, "recipients", recipients);
+	char *line = json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);
+
+	if (line)
+		str_append_text(out, line);
+	str_append_byte(out, '\n');
+	free(line);
+	json_decref(root);
+}

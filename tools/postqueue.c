@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: ISC */
+/* postqueue: lists the queue, and has deferred mail tried now. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/proto/qmgr_proto.h"
+#include "tools/lib/connect.h"
+
+#define TIMEOUT 300
+
+struct request {
+	char action;             /* p j f i s */
+	const char *argument;
+	bool complete;
+	int status;
+	struct task_event event;
+};
+
+static void on_text(struct ipc_in *m, void *context)
+{
+	struct request *r = context;
+	struct slice text;
+
+	if (m->type == QMGR_ENTRIES && ipc_get_bytes(m, QMGR_FIELD_TEXT, &text))
+		fwrite(text.ptr, 1, text.len, stdout);
+	r->complete |= m->type == QMGR_END;
+	task_event_broadcast(&r->event);
+}
+
+static void on_lost(void *context)
+{
+	struct request *r = context;
+
+	if (!r->complete)
+		r->status = 1;
+	r->complete = true;
+	task_event_broadcast(&r->event);
+}
+
+static void list(void *arg)
+{
+	struct request *r = arg;
+	struct ipc_client *client = ipc_client_create("showq", &qmgr_protocol, tool_connect);
+	struct ipc_out packet;
+	struct err err;
+
+	ipc_client_on_event(client, on_text, r);
+	ipc_client_on_lost(client, on_lost, r);
+	if (!ipc_client_connect(client, loop_now() + TIMEOUT, &err))
+		log_fatal("%s", err.text);
+	ipc_out_start(&packet, QMGR_LIST, 0);
+	ipc_put_text(&packet, QMGR_FIELD_TEXT, r->action == 'j' ? "json" : "text");
+	(void)ipc_client_send(client, &packet);
+	while (!r->complete)
+		if (task_event_wait(&r->event, loop_now() + TIMEOUT) != TASK_READY)
+			log_fatal("no answer from showq");
+	ipc_client_on_lost(client, NULL, NULL);
+	ipc_client_free(&client);
+}
+
+static void flush(void *arg)
+{
+	struct request *r = arg;
+	struct ipc_client *client = ipc_client_create("qmgr", &qmgr_protocol, tool_connect);
+	struct ipc_reply reply;
+	struct ipc_out packet;
+	struct err err;
+	uint64_t count;
+
+	if (!ipc_client_connect(client, loop_now() + TIMEOUT, &err))
+		log_fatal("%s", err.text);
+	ipc_out_start(&packet, r->action == 'f' ? QMGR_FLUSH : r->action == 'i' ? QMGR_FLUSH_ID : QMGR_FLUSH_SITE,
+		      ipc_client_request(client));
+	if (r->argument)
+		ipc_put_text(&packet, r->action == 'i' ? QMGR_FIELD_ID : QMGR_FIELD_SITE, r->argument);
+	if (!ipc_client_call(client, &packet, loop_now() + TIMEOUT, &reply, &err))
+		log_fatal("%s", err.text);
+	(void)ipc_get_u64(&reply.in, QMGR_FIELD_COUNT, &count);
+	if (r->action == 'i' && count == 0)
+		log_warning("%s: no such deferred message", r->argument);
+	r->status = r->action == 'i' && count == 0;
+	ipc_reply_free(&reply);
+	ipc_client_free(&client);
+}
+
+int main(int argc, char **argv)
+{
+	struct request r = { 0 };
+	const char *dir = NULL;
+	struct config *config;
+	int option;
+
+	while ((option = getopt(argc, argv, "c:pjfi:s:v")) > 0) {
+		if (option == 'c')
+			dir = optarg;
+		else if (option == '?')
+			r.action = '?';
+		else if (option != 'v' && r.action)
+			r.action = '?';
+		else if (option != 'v') {
+			r.action = (char)option;
+			r.argument = optarg;
+		}
+	}
+	if (r.action == 0 || r.action == '?') {
+		fprintf(stderr, "usage: postqueue [-c dir] -p | -j | -f | -i queue_id | -s site\n");
+		return 64;
+	}
+	config = tool_config(dir);
+	tool_run(r.action == 'p' || r.action == 'j' ? list : flush, &r);
+	config_free(&config);
+	return r.status;
+}
