@@ -169,8 +169,8 @@ struct smtp_outcome smtp_deliver(struct smtp_delivery *d, struct smtp_cache *cac
 	use_kept(&a);
 	if (d->undecided > 0 && !task_cancelled())
 		use_all(&a);
-	/* A failure of our own shutdown says nothing of the destination. */
-	a.outcome.dead = !a.talked && d->failed_session && !task_cancelled();
+	/* Our own shutdown says nothing of the destination; a permanent failure is each message's own. */
+	a.outcome.dead = !a.talked && d->failed_session && !d->last.permanent && !task_cancelled();
 	settle(&a);
 	return a.outcome;
 }
