@@ -202,7 +202,7 @@ static void find_user(struct compose_options *m)
 {
 	/* As long as the command lives. */
 	static char login[256];
-	static char *full_name;
+	static char full_name[512];
 	const struct passwd *pw = getpwuid(getuid());
 
 	if (pw)
@@ -212,8 +212,13 @@ static void find_user(struct compose_options *m)
 	m->login = login;
 	if (!m->full_name)
 		m->full_name = getenv("NAME");
-	if (!m->full_name && pw)
-		m->full_name = full_name = gecos_name(pw);
+	if (!m->full_name && pw) {
+		char *gecos = gecos_name(pw);
+
+		snprintf(full_name, sizeof(full_name), "%s", gecos);
+		free(gecos);
+		m->full_name = full_name;
+	}
 	if (!m->full_name)
 		m->full_name = "";
 }
