@@ -198,8 +198,6 @@ static void store_message(void *arg)
 
 static void log_message(const struct commit *c, struct headers_result *header)
 {
-	if (c->envelope.origin == ORIGIN_LOCAL)
-		log_info("%s: uid=%u from=<%.*s>", c->id, c->envelope.uid, SLICE_FMT(c->envelope.sender));
 	log_info("%s: message-id=%s", c->id, header->message_id.len ? str_cstr(&header->message_id) : "<>");
 	if (header->resent_message_id.len)
 		log_info("%s: resent-message-id=%s", c->id, str_cstr(&header->resent_message_id));

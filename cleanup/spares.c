@@ -11,9 +11,9 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 
-#define STOCK_MAX   1024
+#define STOCK_MAX   256
 #define STOCK_FIRST 32
-#define BATCH_MAX   256
+#define BATCH_MAX   64
 #define RETRY_DELAY 1.0
 #define DISCARDS    256
 

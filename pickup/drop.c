@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/mail/address.h"
 #include "common/mail/maildrop.h"
 
 #define AT_ONCE          20
@@ -93,6 +94,7 @@ static void submit(struct drop *drop, struct copy_job *job, const struct message
 		log_warning("maildrop/%s: not taken now: %s", name, refusal.text);
 		return;
 	}
+	log_info("%s: uid=%u from=<%.*s>", session.queue_id, envelope->uid, SLICE_FMT(envelope->sender));
 	job->out = session.fd;
 	task_offload(copy_content, job);
 	if (!job->ok) {
@@ -114,6 +116,16 @@ static void submit(struct drop *drop, struct copy_job *job, const struct message
 	}
 }
 
+/* Addresses decide whether the message needs SMTPUTF8. */
+static bool all_ascii(const struct message_envelope *e)
+{
+	bool ascii = address_is_ascii(e->sender);
+
+	for (size_t i = 0; ascii && i < e->recipient_count; i++)
+		ascii = address_is_ascii(e->recipients[i].address);
+	return ascii;
+}
+
 static void process_drop(struct drop *drop)
 {
 	const char *name = drop->name;
@@ -132,7 +144,10 @@ static void process_drop(struct drop *drop)
 		envelope.uid = st.st_uid;
 		envelope.rewrite_header = true;
 		/* When it was handed in, as far as that can be. */
-		envelope.arrival = st.st_mtime > 0 && (double)st.st_mtime < loop_now() ? (double)st.st_mtime : loop_now();
+		envelope.arrival = (double)st.st_mtim.tv_sec + (double)st.st_mtim.tv_nsec / 1e9;
+		if (envelope.arrival <= 0 || envelope.arrival > loop_now())
+			envelope.arrival = loop_now();
+		envelope.smtputf8 = !all_ascii(&envelope);
 		submit(drop, &job, &envelope);
 	} else if (job.err.code == ERR_TEMPORARY) {
 		log_warning("maildrop/%s: %s", name, job.err.text);

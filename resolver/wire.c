@@ -148,7 +148,7 @@ static bool question_is_ours(ns_msg *msg, struct slice name, enum dns_type type)
 	ns_rr rr;
 
 	return ns_msg_count(*msg, ns_s_qd) == 1 && ns_parserr(msg, ns_s_qd, 0, &rr) == 0 &&
-	       same_name(ns_rr_name(rr), name) && ns_rr_type(rr) == type;
+	       same_name(ns_rr_name(rr), name) && (int)ns_rr_type(rr) == (int)type;
 }
 
 /* Follows CNAMEs from the question's name as far as the answer goes. */
@@ -219,7 +219,7 @@ static void take_records(ns_msg *msg, enum dns_type type, struct arena *arena, s
 
 	answer->records = arena_alloc(arena, RECORDS_MAX * sizeof(*answer->records));
 	for (int i = 0; i < count && answer->count < RECORDS_MAX; i++) {
-		if (ns_parserr(msg, ns_s_an, i, &rr) != 0 || ns_rr_type(rr) != type ||
+		if (ns_parserr(msg, ns_s_an, i, &rr) != 0 || (int)ns_rr_type(rr) != (int)type ||
 		    !same_name(ns_rr_name(rr), answer->canonical) ||
 		    !take_record(msg, &rr, arena, &answer->records[answer->count]))
 			continue;

@@ -9,18 +9,22 @@
 
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "common/mail/address.h"
 #include "common/process/process.h"
 #include "common/proto/cleanup_proto.h"
+#include "common/proto/resolver_proto.h"
 #include "smtpd/restrictions.h"
 
 #define OPEN_TIMEOUT   60
 #define COMMIT_TIMEOUT 300
+#define NAME_TIMEOUT   10
 #define TABLE_CHECK    1.0 /* seconds between looks at the tables */
 
 static struct {
 	struct smtpd_settings settings;
 	struct restrictions *restrictions;
-	struct ipc_client *cleanup;
+	struct ipc_client *cleanup, *resolver;
+	bool name_lookup;
 	struct task_group sessions, background;
 	long session_limit;
 } server;
@@ -91,15 +95,57 @@ struct connection {
 	bool loopback;
 };
 
+/* Does the name have this address?  A name that does not is somebody's claim. */
+static bool name_is_confirmed(const struct connection *c, struct slice name, struct arena *arena)
+{
+	enum dns_type type = strchr(c->address, ':') ? DNS_AAAA : DNS_A;
+	struct dns_answer answer;
+	char text[INET6_ADDRSTRLEN];
+
+	resolver_query(server.resolver, name, type, loop_now() + NAME_TIMEOUT, arena, &answer);
+	for (size_t i = 0; i < answer.count; i++)
+		if (inet_ntop(type == DNS_A ? AF_INET : AF_INET6, answer.records[i].data.ptr, text, sizeof(text)) &&
+		    strcmp(text, c->address) == 0)
+			return true;
+	return false;
+}
+
+/* The client's name by PTR, confirmed; "unknown" else. */
+static const char *find_name(const struct connection *c, struct arena *arena)
+{
+	struct dns_answer answer;
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+	const struct sockaddr *address = (const struct sockaddr *)&v4;
+
+	if (c->loopback)
+		return "localhost";
+	if (!server.name_lookup)
+		return "unknown";
+	if (inet_pton(AF_INET, c->address, &v4.sin_addr) != 1) {
+		if (inet_pton(AF_INET6, c->address, &v6.sin6_addr) != 1)
+			return "unknown";
+		address = (const struct sockaddr *)&v6;
+	}
+	resolver_query_ptr(server.resolver, address, loop_now() + NAME_TIMEOUT, arena, &answer);
+	for (size_t i = 0; i < answer.count && i < 5; i++)
+		if (address_valid_hostname(answer.records[i].name) &&
+		    name_is_confirmed(c, answer.records[i].name, arena))
+			return arena_cstr(arena, answer.records[i].name);
+	return "unknown";
+}
+
 static void serve(void *arg)
 {
 	struct connection *c = arg;
+	struct arena *arena = arena_create(256);
 	struct smtpd_ops ops = { server.restrictions, restrictions_recipient, file_open, file_queue_id,
 				 file_descriptor, file_commit, file_abort };
-	struct smtpd_client client = { c->loopback ? "localhost" : "unknown", c->address, c->port };
+	struct smtpd_client client = { find_name(c, arena), c->address, c->port };
 
 	smtpd_serve(stream_of_fd(c->fd), &server.settings, &ops, &client);
 	free(c);
+	arena_free(&arena);
 	process_busy(-1);
 	if ((long)server.sessions.count <= server.session_limit)
 		process_accepting(true);
@@ -186,6 +232,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 		.forbid_unauth_pipelining = config_bool(c, "smtpd_forbid_unauth_pipelining"),
 	};
 	server.session_limit = info->process_limit > 0 ? info->process_limit : config_int(c, "smtpd_session_limit");
+	server.name_lookup = config_bool(c, "smtpd_peername_lookup");
 	server.restrictions = restrictions_create(c, err);
 	return server.restrictions &&
 	       parse_bare_lf(config_text(c, "smtpd_forbid_bare_newline"), &server.settings.bare_lf, err);
@@ -206,6 +253,7 @@ static void watch_tables(void *arg)
 static void start(const struct process_info *info)
 {
 	server.cleanup = ipc_client_create("cleanup", &cleanup_protocol, process_connect);
+	server.resolver = ipc_client_create("resolver", &resolver_protocol, process_connect);
 	task_spawn(&server.background, watch_tables, NULL);
 }
 

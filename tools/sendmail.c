@@ -2,7 +2,6 @@
 /* sendmail(1), mailq(1), newaliases(1): by name and by options, as Postfix's. */
 #include <errno.h>
 #include <netdb.h>
-#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -368,47 +367,96 @@ static int connect_smtp(void)
 	return fd;
 }
 
-/* What is readable on `from` goes to `to`.  False at the end. */
-static bool pass(int from, int to)
+/* Passes a whole reply on; its code, 0 when the server has gone. */
+static int pass_reply(FILE *server)
 {
-	char buffer[16384];
-	ssize_t n = read(from, buffer, sizeof(buffer)), done = 0;
+	char *line = NULL;
+	size_t room = 0;
+	int code = 0;
+	bool more = true;
 
-	if (n < 0 && errno == EINTR)
-		return true;
-	if (n <= 0)
-		return false;
-	while (done < n) {
-		ssize_t w = write(to, buffer + done, (size_t)(n - done));
+	while (more) {
+		ssize_t n = getline(&line, &room, server);
 
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w <= 0)
-			return false;
-		done += w;
+		if (n < 4) {
+			code = 0;
+			break;
+		}
+		fwrite(line, 1, (size_t)n, stdout);
+		more = line[3] == '-';
+		code = (line[0] - '0') * 100 + (line[1] - '0') * 10 + line[2] - '0';
 	}
-	return true;
+	fflush(stdout);
+	free(line);
+	return code;
 }
 
-/* A dialogue with the running server over standard input and output. */
+/* With CRLF at its end. */
+static void send_line(FILE *server, const char *line, size_t len)
+{
+	while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+		len--;
+	fwrite(line, 1, len, server);
+	fputs("\r\n", server);
+}
+
+static void send_data(FILE *server)
+{
+	char *line = NULL;
+	size_t room = 0;
+	ssize_t n;
+
+	/* Without its end the server must not take the message. */
+	while ((n = getline(&line, &room, stdin)) > 0) {
+		send_line(server, line, (size_t)n);
+		if (line[0] == '.' && (n == 1 || line[1] == '\n' || line[1] == '\r'))
+			break;
+	}
+	free(line);
+}
+
+static void send_chunk(FILE *server, const char *line)
+{
+	struct slice text = slice_of(line + 4), word;
+	uint64_t size;
+
+	if (!slice_word(&text, " \t\r\n", &word) || !slice_to_u64(word, &size))
+		return;
+	for (int c; size > 0 && (c = getchar()) != EOF; size--)
+		fputc(c, server);
+}
+
+/*
+ * A dialogue with the running server over standard input and output.  Command by command, so that
+ * a script may write all of them at once.
+ */
 static int talk_smtp(void)
 {
-	int server = connect_smtp();
-	struct pollfd fds[2] = { { .fd = server, .events = POLLIN }, { .fd = STDIN_FILENO, .events = POLLIN } };
+	int fd = connect_smtp();
+	FILE *server = fdopen(fd, "r+");
+	char *line = NULL;
+	size_t room = 0;
+	ssize_t n;
+	int code;
 
 	signal(SIGPIPE, SIG_IGN);
-	for (;;) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
-			die(EX_OSERR, "poll: %s", strerror(errno));
-		if (fds[0].revents && !pass(server, STDOUT_FILENO))
+	if (!server)
+		die(EX_OSERR, "out of memory");
+	while ((code = pass_reply(server)) != 0 && code != 221 && code != 421) {
+		if (code == 354) {
+			send_data(server);
+		} else if ((n = getline(&line, &room, stdin)) > 0) {
+			send_line(server, line, (size_t)n);
+			if (strncasecmp(line, "BDAT", 4) == 0)
+				send_chunk(server, line);
+		} else {
 			break;
-		if (fds[1].revents && !pass(STDIN_FILENO, server)) {
-			shutdown(server, SHUT_WR);
-			fds[1].fd = -1;
-			fds[1].revents = 0;
 		}
+		if (fflush(server) != 0)
+			break;
 	}
-	close(server);
+	free(line);
+	fclose(server);
 	return EX_OK;
 }
 

@@ -7,7 +7,7 @@
 #include "common/mail/message_codec.h"
 #include "common/proto/cleanup_proto.h"
 
-#define STOCK_MAX   64
+#define STOCK_MAX   32
 #define STOCK_FIRST 4
 
 const struct ipc_protocol cleanup_protocol = { "cleanup", 1 };
@@ -79,6 +79,7 @@ struct stock {
 	struct spare spares[STOCK_MAX];
 	size_t count, asked; /* there, and on their way */
 	size_t wanted;       /* grows when somebody had to wait */
+	size_t waiting;      /* calls for one under way */
 };
 
 static struct stock *stocks;
@@ -90,8 +91,18 @@ static void stock_clear(struct stock *stock)
 	stock->asked = 0;
 }
 
+static void send_abort(struct ipc_client *client, const char *id)
+{
+	struct ipc_out m;
+
+	ipc_out_start(&m, CLEANUP_ABORT, 0);
+	ipc_put_text(&m, CLEANUP_FIELD_ID, id);
+	ipc_client_send(client, &m);
+}
+
 static void stock_add(struct stock *stock, struct ipc_in *m)
 {
+	char id[MESSAGE_ID_SIZE];
 	struct ipc_field f;
 	size_t pos = 0;
 	int index = 0;
@@ -103,13 +114,19 @@ static void stock_add(struct stock *stock, struct ipc_in *m)
 
 		if (fd < 0)
 			continue;
-		if (!message_id_valid(f.bytes) || stock->count == STOCK_MAX) {
+		if (!message_id_valid(f.bytes)) {
 			close(fd);
+			continue;
+		}
+		snprintf(id, sizeof(id), "%.*s", SLICE_FMT(f.bytes));
+		if (stock->count == STOCK_MAX) {
+			close(fd);
+			send_abort(stock->client, id);
 			continue;
 		}
 		struct spare *spare = &stock->spares[stock->count++];
 
-		snprintf(spare->id, sizeof(spare->id), "%.*s", SLICE_FMT(f.bytes));
+		memcpy(spare->id, id, sizeof(spare->id));
 		spare->fd = fd;
 	}
 }
@@ -163,10 +180,10 @@ void cleanup_forget(struct ipc_client *client)
 	}
 }
 
-static void build_open(struct ipc_out *m, uint32_t request)
+static void build_open(struct ipc_out *m, uint32_t request, unsigned count)
 {
 	ipc_out_start(m, CLEANUP_OPEN, request);
-	ipc_put_u64(m, CLEANUP_FIELD_COUNT, IPC_FDS);
+	ipc_put_u64(m, CLEANUP_FIELD_COUNT, count);
 }
 
 static void stock_refill(struct stock *stock)
@@ -174,7 +191,7 @@ static void stock_refill(struct stock *stock)
 	struct ipc_out m;
 
 	while (stock->count + stock->asked + IPC_FDS <= stock->wanted) {
-		build_open(&m, 0);
+		build_open(&m, 0, IPC_FDS);
 		if (!ipc_client_send(stock->client, &m))
 			return;
 		stock->asked += IPC_FDS;
@@ -214,8 +231,13 @@ bool cleanup_open(struct cleanup_session *session, struct ipc_client *client, do
 		log_warning("connect to the cleanup service: %s", err.text);
 		return refuse_away(refusal);
 	}
-	build_open(&m, ipc_client_request(client));
-	if (!ipc_client_call(client, &m, deadline, &reply, &err)) {
+	/* One of those who wait asks for more than its own. */
+	build_open(&m, ipc_client_request(client), stock->waiting == 0 ? IPC_FDS : 1);
+	stock->waiting++;
+	bool answered = ipc_client_call(client, &m, deadline, &reply, &err);
+
+	stock->waiting--;
+	if (!answered) {
 		if (err.code != ERR_CANCELLED)
 			log_warning("cleanup service: %s", err.text);
 		ipc_reply_free(&reply);
@@ -322,14 +344,10 @@ bool cleanup_commit(struct cleanup_session *session, const struct message_envelo
 
 void cleanup_abort(struct cleanup_session *session)
 {
-	struct ipc_out m;
-
 	close_file(session);
 	if (!session->client || !session->queue_id[0])
 		return;
-	ipc_out_start(&m, CLEANUP_ABORT, 0);
-	ipc_put_text(&m, CLEANUP_FIELD_ID, session->queue_id);
-	ipc_client_send(session->client, &m);
+	send_abort(session->client, session->queue_id);
 	session->queue_id[0] = '\0';
 }
 

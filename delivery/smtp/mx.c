@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "delivery/smtp/lookup.h"
+#include "delivery/smtp/mx.h"
 
 #include <arpa/inet.h>
 #include <idn2.h>
@@ -165,7 +165,7 @@ static void add_host(struct gathering *g, struct slice host)
 		g->temporary = true;
 	else if (g->temporary)
 		return; /* what may change is the better reason */
-	not_found(l, host, status == aaaa.status && status != a.status ? "AAAA" : "A", status, &g->failure);
+	not_found(l, host, later || permanent(status) ? "A" : "AAAA", status, &g->failure);
 }
 
 static void list_start(const struct smtp_lookup *l, struct smtp_target_list *list)
@@ -174,7 +174,7 @@ static void list_start(const struct smtp_lookup *l, struct smtp_target_list *lis
 	list->count = 0;
 }
 
-bool smtp_lookup_host(const struct smtp_lookup *l, struct slice host, struct smtp_target_list *list,
+bool smtp_mx_host(const struct smtp_lookup *l, struct slice host, struct smtp_target_list *list,
 		      struct smtp_failure *failure)
 {
 	struct gathering g = { .lookup = l, .list = list };
@@ -242,7 +242,7 @@ static bool add_hosts(struct gathering *g, const struct dns_record **order, size
 	return false;
 }
 
-bool smtp_lookup_domain(const struct smtp_lookup *l, struct slice domain, struct smtp_target_list *list,
+bool smtp_mx_domain(const struct smtp_lookup *l, struct slice domain, struct smtp_target_list *list,
 			struct smtp_failure *failure)
 {
 	const struct dns_record *order[HOSTS_MAX + 1];
@@ -267,7 +267,7 @@ bool smtp_lookup_domain(const struct smtp_lookup *l, struct slice domain, struct
 		not_found(l, domain, "MX", mx.status, failure);
 		return false;
 	} else if (count == 1 && (order[0]->name.len == 0 || slice_eq(order[0]->name, SLICE(".")))) {
-		smtp_fail(failure, l->arena, "5.1.0", "Domain %.*s does not accept mail (nullMX)", SLICE_FMT(domain));
+		smtp_fail(failure, l->arena, "5.1.10", "Domain %.*s does not accept mail (nullMX)", SLICE_FMT(domain));
 		return false;
 	}
 	if (add_hosts(&g, order, count) && list->count == 0) {
