@@ -27,7 +27,7 @@ done < <(find "$build/test" -name '*_test' -type f | sort)
 
 for test in tests/e2e/test_*.py; do
 	[ -e "$test" ] || continue
-	out=$(POSTRIDER_BUILD="$PWD/$build" timeout 900 /usr/bin/python3 -m unittest -v "$test" 2>&1)
+	out=$(POSTRIDER_BUILD="$PWD/$build" timeout 900 /usr/bin/python3 -W ignore -m unittest -v "$test" 2>&1)
 	status=$?
 	ok=$(grep -cE ' \.\.\. ok$' <<<"$out")
 	bad=$(grep -cE ' \.\.\. (FAIL|ERROR)$|^ERROR: setUp' <<<"$out")

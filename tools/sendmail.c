@@ -200,15 +200,20 @@ static char *gecos_name(const struct passwd *pw)
 
 static void find_user(struct compose_options *m)
 {
-	static char unknown[32];
+	/* As long as the command lives. */
+	static char login[256];
+	static char *full_name;
 	const struct passwd *pw = getpwuid(getuid());
 
-	snprintf(unknown, sizeof(unknown), "unknown-uid-%u", (unsigned)getuid());
-	m->login = pw ? strdup(pw->pw_name) : unknown;
+	if (pw)
+		snprintf(login, sizeof(login), "%s", pw->pw_name);
+	else
+		snprintf(login, sizeof(login), "unknown-uid-%u", (unsigned)getuid());
+	m->login = login;
 	if (!m->full_name)
 		m->full_name = getenv("NAME");
-	if (!m->full_name)
-		m->full_name = pw ? gecos_name(pw) : NULL;
+	if (!m->full_name && pw)
+		m->full_name = full_name = gecos_name(pw);
 	if (!m->full_name)
 		m->full_name = "";
 }
