@@ -8,6 +8,7 @@
 
 #define BUCKETS  1024u       /* power of two */
 #define LATELY   10.0        /* seconds in which a second delivery makes a destination busy */
+#define FRESH    0.02        /* seconds in which a server is not expected to hang up */
 #define KEPT_MAX 500u        /* idle connections */
 #define REPLY_KEPT 512u      /* memory of a reply that an idle session may hold */
 
@@ -126,8 +127,14 @@ struct smtp_session *smtp_cache_take(struct smtp_cache *c, struct slice nexthop)
 		struct smtp_session *next = s->next_same;
 
 		if (slice_eq_nocase(slice_of(s->nexthop), nexthop)) {
-			/* Input on an idle connection is its end, or a farewell. */
-			if (s->expires > loop_now() && !stream_input_ready(s->stream)) {
+			/*
+			 * Input on an idle connection is its end, or a farewell.  Not worth a
+			 * look just after use: a lost connection is replaced by a new one anyway.
+			 */
+			bool fresh = s->expires - loop_now() > c->settings->cache_time - FRESH;
+
+			if (s->expires > loop_now() && stream_pending(s->stream) == 0 &&
+			    (fresh || !stream_input_ready(s->stream))) {
 				detach(c, s);
 				return s;
 			}

@@ -42,23 +42,16 @@ static void put_run(struct content_filter *f, struct slice run, struct str *out)
 {
 	if (run.len == 0)
 		return;
-	/* The whole run fits: only what it leaves open at its end needs a look at single bytes. */
+	/* The whole run fits: only its last bytes can leave a sequence open. */
 	if (run.len > 8 && (f->limit == 0 || f->column + run.len <= f->limit)) {
 		size_t tail = run.len - 4;
 
 		if (f->dots && f->column == 0 && run.ptr[0] == '.')
 			str_append_byte(out, '.');
-		while (tail > 0 && (run.ptr[tail] & 0xc0) == 0x80)
-			tail--;
 		str_append(out, slice_sub(run, 0, tail));
 		f->column += tail;
 		f->open = 0;
 		run = slice_sub(run, tail, run.len);
-		if (f->column == 0 && run.ptr[0] == '.' && f->dots) {
-			str_append_byte(out, '.');
-			f->column = 1;
-			run = slice_sub(run, 1, run.len);
-		}
 	}
 	for (size_t i = 0; i < run.len; i++)
 		put_byte(f, run.ptr[i], out);

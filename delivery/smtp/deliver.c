@@ -106,8 +106,9 @@ static bool use_nexthop(struct attempt *a, struct slice nexthop)
 	struct smtp_delivery *d = a->d;
 	struct smtp_target_list list;
 	struct smtp_failure failure;
+	struct smtp_lookup lookup = { smtp_ask_resolver, a->resolver, d->settings, d->arena, 0 };
 
-	if (!smtp_targets_find(a->resolver, nexthop, d->settings, d->arena, &list, &failure)) {
+	if (!smtp_targets_find(&lookup, nexthop, &list, &failure)) {
 		session_failed(d, &failure);
 		return !failure.permanent;
 	}

@@ -215,6 +215,11 @@ static void retire(void)
 
 static bool open_settings(const struct process_info *info, struct err *err)
 {
+	unsigned seed;
+
+	/* for the order of equal mail exchangers */
+	if (getentropy(&seed, sizeof(seed)) == 0)
+		srandom(seed);
 	return smtp_settings_load(&me.settings, info->config, strcmp(info->command, "lmtp") == 0, err);
 }
 

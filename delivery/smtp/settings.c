@@ -2,9 +2,11 @@
 #include "delivery/smtp/settings.h"
 
 #include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
+#include "common/base/str.h"
 #include "common/config/params.h"
 
 #define REUSE_TIME_DEFAULT    300.0
@@ -71,6 +73,49 @@ static bool load_bind(struct smtp_settings *s, const struct config *config, stru
 	return true;
 }
 
+static void add_own(struct smtp_settings *s, const char ***list, struct slice text)
+{
+	*list = mem_realloc(*list, (s->own_count + 1) * sizeof(**list));
+	(*list)[s->own_count++] = mem_slicedup(text);
+	s->own = *list;
+}
+
+/* Addresses of this machine that mail comes in by: inet_interfaces. */
+static void load_own(struct smtp_settings *s, const struct config *config)
+{
+	struct slice rest = slice_of(config_text(config, "inet_interfaces"));
+	struct ifaddrs *all = NULL;
+	const char **list = NULL;
+	struct slice word;
+
+	while (slice_word(&rest, ", \t\r\n", &word)) {
+		if (slice_eq_nocase(word, SLICE("loopback-only"))) {
+			add_own(s, &list, SLICE("127.0.0.1"));
+			add_own(s, &list, SLICE("::1"));
+		} else if (!slice_eq_nocase(word, SLICE("all"))) {
+			if (word.len > 2 && word.ptr[0] == '[')
+				word = slice_sub(word, 1, word.len - 2);
+			add_own(s, &list, word);
+		} else if (getifaddrs(&all) == 0) {
+			for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
+				char text[INET6_ADDRSTRLEN];
+				const void *raw;
+
+				if (!i->ifa_addr)
+					continue;
+				raw = i->ifa_addr->sa_family == AF_INET
+					      ? (const void *)&((const struct sockaddr_in *)i->ifa_addr)->sin_addr
+					      : (const void *)&((const struct sockaddr_in6 *)i->ifa_addr)->sin6_addr;
+				if ((i->ifa_addr->sa_family == AF_INET || i->ifa_addr->sa_family == AF_INET6) &&
+				    inet_ntop(i->ifa_addr->sa_family, raw, text, sizeof(text)))
+					add_own(s, &list, slice_of(text));
+			}
+			freeifaddrs(all);
+			all = NULL;
+		}
+	}
+}
+
 static bool load_preference(struct smtp_settings *s, struct slice text, struct err *err)
 {
 	if (slice_eq_nocase(text, SLICE("ipv4")))
@@ -114,6 +159,7 @@ bool smtp_settings_load(struct smtp_settings *s, const struct config *config, bo
 	s->session_limit = (size_t)config_int(config, name_of(&n, "mx_session_limit"));
 	s->skip_5xx_greeting = config_bool(config, name_of(&n, "skip_5xx_greeting"));
 	s->slots = config_int(config, name_of(&n, "sessions_per_process"));
+	load_own(s, config);
 	return load_protocols(s, config, err) && load_bind(s, config, &n, err) &&
 	       load_preference(s, slice_trim(slice_of(config_text(config, name_of(&n, "address_preference")))), err);
 }

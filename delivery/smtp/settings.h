@@ -29,10 +29,15 @@ struct smtp_settings {
 	size_t address_limit;      /* addresses tried a delivery; 0: all */
 	size_t session_limit;      /* sessions tried a delivery; 0: all */
 	bool skip_5xx_greeting;
+	const char *const *own;    /* our addresses: mail is not sent to ourselves */
+	size_t own_count;
 	long slots;                /* deliveries at a time in this process */
 };
 
-/* False: a value that cannot be used. */
+/*
+ * Before the sandbox: looks at the interfaces.  What it allocates stays for good.
+ * False: a value that cannot be used.
+ */
 bool smtp_settings_load(struct smtp_settings *settings, const struct config *config, bool lmtp,
 			struct err *err) MUST_USE;
 

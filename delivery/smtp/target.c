@@ -9,7 +9,11 @@
 #include <sys/un.h>
 
 #include "common/base/str.h"
+#include "common/base/task.h"
+#include "common/proto/resolver_proto.h"
 #include "delivery/smtp/mx.h"
+
+#define LOOKUP_TIME 60.0   /* a question; the resolver itself gives up earlier */
 
 void smtp_fail(struct smtp_failure *failure, struct arena *arena, const char *dsn, const char *format, ...)
 {
@@ -124,9 +128,16 @@ static bool find_unix(const struct smtp_nexthop *n, const struct smtp_settings *
 	return true;
 }
 
-bool smtp_targets_find(struct ipc_client *resolver, struct slice nexthop, const struct smtp_settings *settings,
-		       struct arena *arena, struct smtp_target_list *list, struct smtp_failure *failure)
+void smtp_ask_resolver(void *client, struct slice name, int type, struct arena *arena, struct dns_answer *answer)
 {
+	resolver_query(client, name, (enum dns_type)type, loop_now() + LOOKUP_TIME, arena, answer);
+}
+
+bool smtp_targets_find(struct smtp_lookup *lookup, struct slice nexthop, struct smtp_target_list *list,
+		       struct smtp_failure *failure)
+{
+	const struct smtp_settings *settings = lookup->settings;
+	struct arena *arena = lookup->arena;
 	struct smtp_nexthop n;
 	struct smtp_target *literal;
 
@@ -142,5 +153,8 @@ bool smtp_targets_find(struct ipc_client *resolver, struct slice nexthop, const 
 		*list = (struct smtp_target_list){ literal, 1 };
 		return true;
 	}
-	return smtp_mx_find(resolver, &n, settings, arena, list, failure);
+	lookup->port = n.port;
+	if (n.kind == SMTP_NEXTHOP_HOST)
+		return smtp_mx_host(lookup, arena_slice(arena, n.name), list, failure);
+	return smtp_mx_domain(lookup, arena_slice(arena, n.name), list, failure);
 }

@@ -41,9 +41,23 @@ struct smtp_target_list {
 	size_t count;
 };
 
+/* Asks one question: smtp_ask_resolver, or a test's answers. */
+struct dns_answer;
+typedef void smtp_query_fn(void *context, struct slice name, int type, struct arena *arena, struct dns_answer *answer);
+
+struct smtp_lookup {
+	smtp_query_fn *query;
+	void *context;
+	const struct smtp_settings *settings;
+	struct arena *arena;
+	unsigned port;        /* set by smtp_targets_find */
+};
+
+/* `client` is a struct ipc_client of the resolver's. */
+void smtp_ask_resolver(void *client, struct slice name, int type, struct arena *arena, struct dns_answer *answer);
 /* In the order to try.  False fills *failure. */
-bool smtp_targets_find(struct ipc_client *resolver, struct slice nexthop, const struct smtp_settings *settings,
-		       struct arena *arena, struct smtp_target_list *list, struct smtp_failure *failure) MUST_USE;
+bool smtp_targets_find(struct smtp_lookup *lookup, struct slice nexthop, struct smtp_target_list *list,
+		       struct smtp_failure *failure) MUST_USE;
 
 /* A numeric address, with or without "IPv6:", brackets already taken off. */
 bool smtp_target_literal(struct slice text, unsigned port, struct arena *arena, struct smtp_target *target);
