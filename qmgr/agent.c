@@ -28,6 +28,7 @@ struct agent {
 	struct agent *next;
 	struct transport *transport;
 	struct ipc_channel *channel;
+	bool ready;               /* it has said how many slots it has */
 	uint32_t slots, used;
 	struct running *running;
 };
@@ -104,6 +105,7 @@ static void end_job(struct agent *a, struct running *r, bool unreachable)
 
 	free(r);
 	a->used--;
+	process_busy(-1);
 	schedule_done(hub.schedule, d, unreachable ? SCHEDULE_UNREACHABLE : SCHEDULE_OK, loop_now());
 	if (job->answered < job->count)
 		message_fail_job(job, DELIVERY_DEFERRED, "4.3.0", "delivery agent gave no answer");
@@ -202,9 +204,11 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 
 	switch (m->type) {
 	case DELIVERY_READY:
-		ok = a->slots == 0 && delivery_get_ready(m, &slots, &err) && slots > 0 && slots <= SLOTS_MAX;
+		/* Once more: fewer, or none for an agent that is about to leave. */
+		ok = delivery_get_ready(m, &slots, &err) && slots <= SLOTS_MAX;
 		if (ok) {
 			a->slots = slots;
+			a->ready = true;
 			agents_dispatch(a->transport);
 		}
 		break;
@@ -273,7 +277,7 @@ static void want_agent(struct transport *t)
 	if (all->connecting || all->full)
 		return;
 	for (struct agent *a = all->first; a; a = a->next)
-		if (a->slots == 0)
+		if (!a->ready)
 			return; /* one is on its way */
 	all->connecting = task_spawn(&hub.tasks, connect_agent, t) != NULL;
 }
@@ -324,6 +328,7 @@ static bool send_job(struct agent *a, struct job *job)
 	r->next = a->running;
 	a->running = r;
 	a->used++;
+	process_busy(1);
 	return true;
 }
 
@@ -336,7 +341,8 @@ void agents_dispatch(struct transport *t)
 		all->transport = t;
 		t->agents = all;
 	}
-	while (t->waiting > 0) {
+	/* A successor finds on disk what has not started. */
+	while (t->waiting > 0 && !process_retiring()) {
 		struct agent *a = free_agent(all);
 		struct job *job;
 

@@ -12,6 +12,7 @@
 #include "common/base/str.h"
 #include "common/base/task.h"
 #include "common/mail/delivery_log.h"
+#include "common/process/process.h"
 #include "qmgr/qmgr.h"
 
 static struct {
@@ -405,7 +406,7 @@ static void activate(struct slice id)
 
 void queue_take(struct slice id)
 {
-	if (deferred_has(queue.deferred, id) || find_active(id))
+	if (process_retiring() || deferred_has(queue.deferred, id) || find_active(id))
 		return;
 	if (queue.active_count >= queue.settings.active_limit)
 		deferred_put(queue.deferred, id, loop_now());
@@ -417,7 +418,7 @@ void queue_activate_due(void)
 {
 	char id[MESSAGE_ID_SIZE];
 
-	for (int i = 0; i < 100 && queue.active_count < queue.settings.active_limit; i++) {
+	for (int i = 0; i < 100 && queue.active_count < queue.settings.active_limit && !process_retiring(); i++) {
 		if (!deferred_take_due(queue.deferred, loop_now(), id))
 			return;
 		activate(slice_of(id));

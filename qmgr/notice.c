@@ -45,10 +45,14 @@ static void send_notice(void *arg)
 	if (!done)
 		log_warning("%s: %s", m->id.ptr, err.text);
 	message_noticed(m, done);
+	process_busy(-1);
 }
 
 void notice_send(struct message *m)
 {
-	if (!task_spawn(&notices.tasks, send_notice, m))
-		message_noticed(m, false);
+	process_busy(1);
+	if (task_spawn(&notices.tasks, send_notice, m))
+		return;
+	process_busy(-1);
+	message_noticed(m, false);
 }

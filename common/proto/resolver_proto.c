@@ -101,10 +101,12 @@ bool resolver_get_answer(const struct ipc_in *m, struct arena *arena, struct dns
 	while (ipc_next(m, &pos, &f)) {
 		if (f.field != FIELD_RECORD_TYPE)
 			continue;
+		if (answer->count == RECORDS_MAX)
+			return err_set(err, ERR_SYNTAX, "too many records from the resolver");
 		struct dns_record *r = &answer->records[answer->count];
 
 		r->type = (enum dns_type)f.number;
-		if (answer->count == RECORDS_MAX || !take_record(m, &pos, arena, r))
+		if (!take_record(m, &pos, arena, r))
 			return err_set(err, ERR_SYNTAX, "malformed record from the resolver");
 		answer->count++;
 	}

@@ -24,12 +24,11 @@ PROMISED = {
     "bounce": ("postrider", False),
     "showq": ("postrider", False),
     "resolver": ("postrider-dns", True),
-    "proxymap": ("postrider-map", False),
     "smtp": ("postrider-out", True),
     "lmtp": ("postrider-out", False),
     "local": ("root", False),
 }
-AT_START = {"smtpd", "cleanup", "qmgr", "pickup", "resolver", "proxymap"}
+AT_START = {"smtpd", "cleanup", "qmgr", "pickup", "resolver"}
 
 
 def children(pid):
