@@ -70,10 +70,11 @@ static struct config *find_config(const char *dir)
 
 	if (!dir)
 		dir = environment;
-	if (dir)
-		str_append_text(&wanted, dir);
 	if (!privileged())
 		return load(dir);
+	/* Copied before the environment that it may point into goes. */
+	if (dir)
+		str_append_text(&wanted, dir);
 	clearenv();
 	config = load(NULL);
 	if (!dir || strcmp(str_cstr(&wanted), config_dir(config)) == 0) {

@@ -15,8 +15,9 @@ sys.path.insert(0, os.path.dirname(__file__))
 from instance import Instance, wait_until  # noqa: E402
 from test_mail_flow import Sink  # noqa: E402
 
-MESSAGES = 400
+MESSAGES = 2500
 CLIENTS = 6
+KILLS = 3  # of each kind
 KINDS = ("smtpd", "cleanup", "qmgr", "smtp", "resolver", "pickup")
 
 
@@ -67,7 +68,7 @@ class Kill(unittest.TestCase):
                 while any(t.is_alive() for t in threads):
                     kind = chance.choice(KINDS)
                     for pid, name in children(self.mta.process.pid):
-                        if name == kind:
+                        if name == kind and killed[kind] < KILLS:
                             try:
                                 os.kill(pid, signal.SIGKILL)
                                 killed[kind] += 1
@@ -75,7 +76,7 @@ class Kill(unittest.TestCase):
                                 pass  # ended by itself
                             break
                     for t in threads:
-                        t.join(0.3)
+                        t.join(0.1)
                         break
                 for t in threads:
                     t.join()
