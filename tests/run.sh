@@ -29,8 +29,11 @@ for test in tests/e2e/test_*.py; do
 	[ -e "$test" ] || continue
 	out=$(POSTRIDER_BUILD="$PWD/$build" timeout 900 /usr/bin/python3 -W ignore -m unittest -v "$test" 2>&1)
 	status=$?
-	ok=$(grep -cE ' \.\.\. ok$' <<<"$out")
-	bad=$(grep -cE ' \.\.\. (FAIL|ERROR)$|^ERROR: setUp' <<<"$out")
+	# unittest's own closing lines: "Ran 9 tests in …", "FAILED (failures=1, errors=2)".
+	ran=$(sed -nE 's/^Ran ([0-9]+) tests? in .*/\1/p' <<<"$out" | tail -1)
+	bad=$(grep -oE '(failures|errors)=[0-9]+' <<<"$(grep '^FAILED' <<<"$out")" | awk -F= '{n+=$2} END {print n+0}')
+	ok=$((${ran:-0} - bad > 0 ? ${ran:-0} - bad : 0))
+	printf '%s\n' "$out" | grep '^.*killed {' | sed 's/.*killed/killed/'
 	if [ $status -ne 0 ]; then
 		[ "$bad" -gt 0 ] || bad=1
 		printf '%s\n' "$out" | tail -80
