@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-# make, make check, make run, make install, make lint, make bench, make format.
+# make, make check, make run, make install, make lint, make torture, make format.
 # Variables: CC, B (build folder), SANITIZE=1 (ASan and UBSan), prefix, sysconfdir, DESTDIR.
 
 B        ?= build
@@ -28,7 +28,7 @@ LIBS     := -lev -ldb-5.3 -lseccomp -lidn2 -ljansson -lresolv -lm
 # Libraries, lowest first; lint/includes.sh knows the same order.
 LIB_DIRS := common/base common/net common/mail common/config common/proto common/process tables routing
 # A daemon has a folder of its name; main() is in its main.c.
-DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap delivery/smtp delivery/local
+DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver delivery/smtp delivery/local
 
 not_test  = $(filter-out %_test.c %_fuzz.c,$(1))
 LIB_SRCS  := $(call not_test,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
@@ -45,7 +45,7 @@ DAEMON_BINS := $(foreach d,$(DAEMONS),$(B)/libexec/$(notdir $(d)))
 TOOL_BINS := $(patsubst tools/%.c,$(B)/sbin/%,$(TOOL_SRCS))
 TEST_BINS := $(patsubst %.c,$(B)/test/%,$(TEST_SRCS))
 
-.PHONY: all check unit e2e run install lint bench format clean
+.PHONY: torture all check unit e2e run install lint format clean
 all: $(DAEMON_BINS) $(TOOL_BINS) links
 
 $(B)/obj/%.o: %.c
@@ -105,14 +105,15 @@ install: all
 	  [ ! -e etc/$$f ] || [ -e $(DESTDIR)$(sysconfdir)/postrider/$$f ] || \
 	  install -m 644 etc/$$f $(DESTDIR)$(sysconfdir)/postrider/$$f; done
 
+# Long: processes are killed while mail flows.
+torture: all
+	POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -m unittest -v tests/crash/test_crash.py
+
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
 lint:
 	@lint/run.sh
-
-bench: all
-	@bench/run.sh
 
 run:
 	@tools/run-private.sh

@@ -11,7 +11,7 @@ import sys
 import threading
 import unittest
 
-sys.path.insert(0, os.path.dirname(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "e2e"))
 from instance import Instance, wait_until  # noqa: E402
 from test_mail_flow import Sink  # noqa: E402
 
