@@ -161,7 +161,7 @@ class MasterTest(unittest.TestCase):
             s, line = greeting(self.instance.port)
             self.assertTrue(line.startswith(b"220"), line)
             s.close()
-            self.assertIn("running", self.running())
+            wait_until(lambda: "running" in self.running(), 30, "running process in the status")
             mine = children(self.pid)
         finally:
             self.instance.command("postrider", "stop")
