@@ -66,6 +66,9 @@ class LocalDelivery(unittest.TestCase):
         cls.mta.close()
 
     def setUp(self):
+        # What an earlier test sent is delivered before its mailbox goes.
+        wait_until(lambda: self.mta.command("postqueue", "-p").stdout.startswith(b"Mail queue is empty"),
+                   what="empty queue")
         shutil.rmtree(f"{self.mta.mail}/{USER}", ignore_errors=True)
 
     def test_smtp_to_maildir_byte_for_byte(self):

@@ -227,7 +227,7 @@ class MasterTest(unittest.TestCase):
         self.assertTrue(s.recv(100).startswith(b"221"))
         s.close()
         wait_until(lambda: not self.of_program("smtpd") & old, 20, "end of the old process")
-        self.assertEqual(len(self.of_program("qmgr")), 1)
+        wait_until(lambda: len(self.of_program("qmgr")) == 1, 30, "one qmgr")
 
     def test_wrong_configuration_keeps_the_old_one(self):
         self.start()
