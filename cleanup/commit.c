@@ -70,7 +70,7 @@ static bool check_envelope(const struct commit *c, const struct submission_setti
 	return true;
 }
 
-/* The file must hold what was announced; what is beyond that is cut off. */
+/* The file must hold what was announced; what a large one has beyond that is cut off. */
 static bool check_file(const struct commit *c, struct cleanup_refusal *refusal)
 {
 	uint64_t end = MESSAGE_CONTENT_OFFSET + c->content.length;
@@ -79,7 +79,8 @@ static bool check_file(const struct commit *c, struct cleanup_refusal *refusal)
 
 	if (short_file)
 		log_warning("%s: queue file is shorter than its content", c->id);
-	if (short_file || ((uint64_t)st.st_size > end && ftruncate(c->fd, (off_t)end) < 0))
+	if (short_file || (st.st_size > MESSAGE_REUSE_MAX && (uint64_t)st.st_size > end &&
+			   ftruncate(c->fd, (off_t)end) < 0))
 		return refuse(refusal, 451, "4.3.0", "Error: queue file write error");
 	return true;
 }
@@ -185,13 +186,14 @@ static void store_message(void *arg)
 
 	s->layout = (struct message_layout){ .state = MESSAGE_COMMITTED, .replaces_header = s->header->replaces,
 					     .content = c->content };
+	memcpy(s->layout.id, c->id, sizeof(s->layout.id));
 	s->ok = message_write(c->fd, &c->envelope, &s->layout, str_slice(&s->header->block), &s->err);
 	/* A sync that failed is not tried again: the kernel may have dropped the pages. */
 	if (s->ok && fdatasync(c->fd) < 0)
 		s->ok = err_set_errno(&s->err, errno == ENOSPC || errno == EDQUOT ? ERR_NO_SPACE : ERR_TEMPORARY,
 				      "sync queue file");
 	if (!s->ok)
-		unlinkat(s->settings->directory, c->id, 0);
+		unlinkat(s->settings->directory, message_id_name(c->id), 0);
 	flock(c->fd, LOCK_UN);
 	close(c->fd);
 }

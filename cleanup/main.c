@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* cleanup: makes queue files for those who submit mail, completes and commits them. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -78,10 +79,11 @@ static void start(const struct process_info *info)
 {
 	crc32c(0, "", 0); /* makes its table before there are threads */
 	crc32c(0, "x", 1);
+	signal(SIGIO, SIG_IGN); /* of leases (reuse.h) */
 	task_offload_threads(SYNC_THREADS);
 	submission_start(&settings);
 	spares_start(settings.directory, submission_spares_changed);
-	notify_start(process_connect);
+	notify_start(process_connect, spares_return);
 }
 
 /* Files that nobody has asked for; peers that are left go on. */

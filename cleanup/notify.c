@@ -23,6 +23,7 @@ static struct {
 	uint64_t made, sent; /* numbers of IDs, all told; those from made - RING on are in the ring */
 	bool up;
 	double warned;
+	void (*returned)(const char *name);
 } me;
 
 static bool send_one(uint64_t number)
@@ -77,10 +78,27 @@ static void keep_connection(void *arg)
 	}
 }
 
-void notify_start(ipc_connect_fn *connect)
+static void on_event(struct ipc_in *m, void *context)
 {
+	char name[MESSAGE_NAME_SIZE];
+	struct ipc_field f;
+	size_t pos = 0;
+
+	while (m->type == QMGR_RETURNED && ipc_next(m, &pos, &f)) {
+		if (f.field != QMGR_FIELD_FILE || f.kind != 's' || !message_id_valid(f.bytes) ||
+		    f.bytes.len >= sizeof(name))
+			continue;
+		snprintf(name, sizeof(name), "%.*s", SLICE_FMT(f.bytes));
+		me.returned(name);
+	}
+}
+
+void notify_start(ipc_connect_fn *connect, void (*returned)(const char *name))
+{
+	me.returned = returned;
 	me.client = ipc_client_create("qmgr", &qmgr_protocol, connect);
 	ipc_client_on_lost(me.client, on_lost, NULL);
+	ipc_client_on_event(me.client, on_event, NULL);
 	if (!task_spawn(&me.tasks, keep_connection, NULL))
 		log_fatal("cannot start a task");
 }

@@ -8,8 +8,11 @@
 
 #include "common/net/ipc.h"
 
-/* Starts the task that keeps the connection.  `connect` is process_connect but in tests. */
-void notify_start(ipc_connect_fn *connect);
+/*
+ * Starts the task that keeps the connection.  `connect` is process_connect but in tests.  `returned`
+ * gets the names of files that qmgr has done with.
+ */
+void notify_start(ipc_connect_fn *connect, void (*returned)(const char *name));
 void notify_stop(void);
 void notify_message(const char *queue_id);
 /* IDs that could not be sent yet. */

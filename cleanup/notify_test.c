@@ -8,12 +8,14 @@
 #include <sys/socket.h>
 
 #include "cleanup/notify.h"
+#include "common/base/str.h"
 #include "common/proto/qmgr_proto.h"
 
 static struct ipc_channel *qmgr;
 static int heard, connects;
 static bool away = true;
 static char last[32];
+static struct str names;
 
 static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 {
@@ -45,6 +47,25 @@ static int connect_qmgr(const char *service, double deadline, struct err *err)
 	return pair[0];
 }
 
+static void returned(const char *name)
+{
+	str_printf(&names, "%s ", name);
+}
+
+static void give_back(void)
+{
+	struct ipc_out m;
+
+	ipc_out_start(&m, QMGR_RETURNED, 0);
+	ipc_put_text(&m, QMGR_FIELD_FILE, "KD40xB");
+	ipc_put_text(&m, QMGR_FIELD_FILE, "../../x");
+	ipc_put_text(&m, QMGR_FIELD_FILE, "KD40xC");
+	assert_true(ipc_send(qmgr, &m));
+	task_sleep(0.05);
+	assert_string_equal(str_cstr(&names), "KD40xB KD40xC ");
+	str_free(&names);
+}
+
 static void conversation(void *arg)
 {
 	notify_message("ID0001");
@@ -58,6 +79,7 @@ static void conversation(void *arg)
 	notify_message("ID0003");
 	task_sleep(0.05);
 	assert_int_equal(heard, 3);
+	give_back();
 	/* qmgr ends: what it may not have read is told again. */
 	ipc_channel_free(&qmgr);
 	task_sleep(0.2);
@@ -72,7 +94,7 @@ static void notifies(void **state)
 {
 	struct task_group group = { 0 };
 
-	notify_start(connect_qmgr);
+	notify_start(connect_qmgr, returned);
 	task_spawn(&group, conversation, NULL);
 	task_group_run(&group);
 	notify_stop();

@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "cleanup/reuse.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 
@@ -16,25 +17,29 @@
 #define BATCH_MAX   64
 #define RETRY_DELAY 1.0
 #define DISCARDS    256
+#define RETURNED    1024
 
 struct batch {
 	int directory;
 	size_t wanted, made;
+	size_t returned;     /* so many of the names, from the first on, are of files to use again */
 	int error;
-	struct spare_file files[BATCH_MAX];
+	struct queue_slot slots[BATCH_MAX];
 };
 
 struct discards {
 	int directory;
 	size_t count;
-	struct spare_file files[DISCARDS];
+	struct queue_slot slots[DISCARDS];
 };
 
 static struct {
 	int directory;
 	void (*on_change)(const struct cleanup_refusal *refusal);
-	struct spare_file files[STOCK_MAX]; /* a ring: first made, first taken */
+	struct queue_slot slots[STOCK_MAX]; /* a ring: first made, first taken */
 	size_t first, count, target;
+	char returned[RETURNED][MESSAGE_NAME_SIZE]; /* a ring: files whose messages have gone */
+	size_t returned_first, returned_count;
 	struct cleanup_refusal refusal; /* code 0: none */
 	struct task_group tasks;
 	struct task_event wake;
@@ -58,8 +63,34 @@ static void remove_batch(struct batch *b)
 {
 	while (b->made > 0) {
 		b->made--;
-		unlinkat(b->directory, b->files[b->made].id, 0);
-		close(b->files[b->made].fd);
+		unlinkat(b->directory, b->slots[b->made].name, 0);
+		close(b->slots[b->made].fd);
+	}
+}
+
+/* Files that were used before come first: they have their blocks and a durable name. */
+static void make_new(struct batch *b)
+{
+	size_t reused = b->made;
+
+	for (size_t i = b->made; i < b->wanted; i++) {
+		struct queue_slot *slot = &b->slots[b->made];
+
+		message_name_make(slot->name);
+		slot->fd = openat(b->directory, slot->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (slot->fd < 0 && errno == EEXIST)
+			continue;
+		if (slot->fd < 0) {
+			b->error = errno;
+			break;
+		}
+		flock(slot->fd, LOCK_EX | LOCK_NB);
+		b->made++;
+	}
+	/* A name that is not durable must not be handed out: a commit syncs the file only. */
+	if (b->made > reused && fsync(b->directory) < 0) {
+		b->error = errno;
+		remove_batch(b);
 	}
 }
 
@@ -68,32 +99,24 @@ static void make_batch(void *arg)
 {
 	struct batch *b = arg;
 
-	for (size_t i = 0; i < b->wanted; i++) {
-		struct spare_file *file = &b->files[b->made];
-
-		if (b->made != i)
-			memcpy(file->id, b->files[i].id, sizeof(file->id));
-		file->fd = openat(b->directory, file->id, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-		if (file->fd < 0 && errno == EEXIST)
-			continue;
-		if (file->fd < 0) {
-			b->error = errno;
-			break;
-		}
-		flock(file->fd, LOCK_EX | LOCK_NB);
-		b->made++;
-	}
-	/* A name that is not durable must not be handed out: a commit syncs the file only. */
-	if (b->made > 0 && fsync(b->directory) < 0) {
-		b->error = errno;
-		remove_batch(b);
-	}
+	b->made = reuse_slots(b->directory, b->slots, b->returned);
+	make_new(b);
 }
 
-static void keep_files(struct batch *b)
+static void keep_slots(struct batch *b)
 {
 	for (size_t i = 0; i < b->made; i++)
-		me.files[(me.first + me.count++) % STOCK_MAX] = b->files[i];
+		me.slots[(me.first + me.count++) % STOCK_MAX] = b->slots[i];
+}
+
+static void take_returned(struct batch *b)
+{
+	b->returned = 0;
+	while (b->returned < b->wanted && me.returned_count > 0) {
+		memcpy(b->slots[b->returned++].name, me.returned[me.returned_first], MESSAGE_NAME_SIZE);
+		me.returned_first = (me.returned_first + 1) % RETURNED;
+		me.returned_count--;
+	}
 }
 
 static void fill_once(struct batch *b)
@@ -107,10 +130,9 @@ static void fill_once(struct batch *b)
 	b->wanted = me.target - me.count;
 	if (b->wanted > BATCH_MAX)
 		b->wanted = BATCH_MAX;
-	for (size_t i = 0; i < b->wanted; i++)
-		message_id_make(b->files[i].id, (unsigned)getpid());
+	take_returned(b);
 	task_offload(make_batch, b);
-	keep_files(b);
+	keep_slots(b);
 	if (b->made > 0) {
 		me.refusal.code = 0;
 		me.on_change(NULL);
@@ -138,19 +160,39 @@ static void fill(void *arg)
 	free(b);
 }
 
-bool spares_take(struct spare_file *spare, struct cleanup_refusal *refusal)
+static bool take_slot(struct queue_slot *slot)
 {
-	refusal->code = 0;
-	if (me.count == 0) {
-		*refusal = me.refusal;
-		me.wanting = true;
+	if (me.count == 0)
 		return false;
-	}
-	*spare = me.files[me.first];
+	*slot = me.slots[me.first];
 	me.first = (me.first + 1) % STOCK_MAX;
 	if (--me.count <= me.target / 2)
 		task_event_signal(&me.wake);
 	return true;
+}
+
+bool spares_take(struct spare_file *spare, struct cleanup_refusal *refusal)
+{
+	struct queue_slot slot;
+
+	refusal->code = 0;
+	if (!take_slot(&slot)) {
+		*refusal = me.refusal;
+		me.wanting = true;
+		return false;
+	}
+	message_id_make(spare->id, slot.name);
+	spare->fd = slot.fd;
+	return true;
+}
+
+void spares_return(const char *name)
+{
+	if (me.stopped || me.returned_count == RETURNED) {
+		unlinkat(me.directory, name, 0);
+		return;
+	}
+	snprintf(me.returned[(me.returned_first + me.returned_count++) % RETURNED], MESSAGE_NAME_SIZE, "%s", name);
 }
 
 /* --- removing --- */
@@ -161,8 +203,8 @@ static void remove_files(void *arg)
 	struct discards *d = arg;
 
 	for (size_t i = 0; i < d->count; i++) {
-		unlinkat(d->directory, d->files[i].id, 0);
-		close(d->files[i].fd);
+		unlinkat(d->directory, d->slots[i].name, 0);
+		close(d->slots[i].fd);
 	}
 }
 
@@ -182,7 +224,7 @@ void spares_discard(const char *id, int fd)
 {
 	if (me.discards && me.discards->count == DISCARDS) {
 		/* The worker does not keep up: do it here. */
-		unlinkat(me.directory, id, 0);
+		unlinkat(me.directory, message_id_name(id), 0);
 		close(fd);
 		return;
 	}
@@ -190,10 +232,10 @@ void spares_discard(const char *id, int fd)
 		me.discards = mem_alloc(sizeof(*me.discards));
 		me.discards->directory = me.directory;
 	}
-	struct spare_file *file = &me.discards->files[me.discards->count++];
+	struct queue_slot *slot = &me.discards->slots[me.discards->count++];
 
-	snprintf(file->id, sizeof(file->id), "%s", id);
-	file->fd = fd;
+	snprintf(slot->name, sizeof(slot->name), "%s", message_id_name(id));
+	slot->fd = fd;
 	if (!me.discarding) {
 		me.discarding = true;
 		if (!task_spawn(&me.tasks, discard_all, NULL))
@@ -225,12 +267,15 @@ void spares_stop(void)
 
 void spares_retire(void)
 {
-	struct spare_file spare;
-	struct cleanup_refusal refusal;
+	struct queue_slot slot;
 
 	me.stopped = true;
-	while (spares_take(&spare, &refusal)) {
-		unlinkat(me.directory, spare.id, 0);
-		close(spare.fd);
+	while (take_slot(&slot)) {
+		unlinkat(me.directory, slot.name, 0);
+		close(slot.fd);
+	}
+	for (; me.returned_count > 0; me.returned_count--) {
+		unlinkat(me.directory, me.returned[me.returned_first], 0);
+		me.returned_first = (me.returned_first + 1) % RETURNED;
 	}
 }

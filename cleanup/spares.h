@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Queue files made ahead, in batches, each batch's names synced at once, so that a commit need
- * not sync the directory.  Each is locked while open: a file that is not committed and can
- * be locked is a leftover.
+ * not sync the directory; or files whose messages have gone, made ready again (reuse.h).  Each is
+ * locked while open: a file that is not committed and can be locked is a leftover.
  */
 #ifndef POSTRIDER_CLEANUP_SPARES_H
 #define POSTRIDER_CLEANUP_SPARES_H
@@ -25,6 +25,8 @@ void spares_stop(void);
 void spares_retire(void);
 /* False: none now; on_change will be called.  Or none can be made: then *refusal has a code. */
 bool spares_take(struct spare_file *spare, struct cleanup_refusal *refusal);
+/* The message of this file has gone (MESSAGE_FREE): it may be used again. */
+void spares_return(const char *name);
 /* 452 or 451, by errno. */
 void spares_refusal(int error, struct cleanup_refusal *refusal);
 /* Removes queue/ID from a worker thread; closes fd. */

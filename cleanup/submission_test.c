@@ -103,12 +103,13 @@ static void accepted(struct ipc_client *client)
 
 	assert_true(submit(client, &good, &no));
 	assert_int_equal(committed_count, 1);
-	snprintf(path, sizeof(path), "%s/%s", directory, committed_id);
+	snprintf(path, sizeof(path), "%s/%s", directory, message_id_name(committed_id));
 	int fd = open(path, O_RDWR);
 
 	assert_true(fd >= 0);
 	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0); /* cleanup has let go */
 	assert_true(message_read_layout(fd, &layout, &err));
+	assert_string_equal(layout.id, committed_id);
 	assert_true(message_read_envelope(fd, &layout, arena, &e, &err));
 	assert_int_equal(e.recipient_count, 2);
 	assert_true(slice_eq(e.sender, SLICE("root@example.com")));

@@ -301,7 +301,6 @@ static bool send_job(struct agent *a, struct job *job)
 				    .nexthop = slice_of(job->destination->nexthop), .layout = m->layout,
 				    .envelope = m->envelope, .index = job->recipients, .queued = m->queued };
 	struct message_recipient *recipients = mem_alloc(job->count * sizeof(*recipients));
-	char path[64];
 	struct ipc_out packet;
 	size_t next = 0;
 	bool ok;
@@ -311,8 +310,7 @@ static bool send_job(struct agent *a, struct job *job)
 	out.envelope.recipients = recipients;
 	out.envelope.recipient_count = job->count;
 	/* Opened again: an agent can read and not write. */
-	snprintf(path, sizeof(path), "queue/%s", m->id.ptr);
-	out.fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	out.fd = openat(queue_directory(), m->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	ok = out.fd >= 0 && delivery_put_job(&packet, &out, &next) && next > 0 && ipc_send(a->channel, &packet);
 	if (out.fd < 0)
 		log_warning("%s: open for delivery: %m", m->id.ptr);

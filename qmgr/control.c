@@ -3,6 +3,8 @@
  * Who talks to the queue manager: cleanup (new mail) and showq through
  * master, commands through public/qmgr.  What each may say is this table and nothing else.
  */
+#include <ev.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,10 +16,23 @@
 
 enum who { WHO_CLEANUP = 1, WHO_SHOWQ = 2, WHO_ANYBODY = 4, WHO_OWNER = 8 };
 
+#define CREDIT_MAX   512    /* files that cleanup is given back at most for those that it has used */
+#define RETURN_PIECE 16
+#define RETURN_DELAY 0.02
+
 struct caller {
+	struct caller *next;
 	struct ipc_channel *channel;
 	unsigned who;
+	size_t credit;          /* of cleanup: files that it used and would have back */
 };
+
+static struct {
+	struct caller *cleanups;
+	char returned[RETURN_PIECE][MESSAGE_NAME_SIZE]; /* names that are not sent yet */
+	size_t returned_count;
+	ev_timer timer;
+} me;
 
 static void answer(struct caller *c, const struct ipc_in *m, uint64_t count, const char *text)
 {
@@ -34,9 +49,50 @@ static void take_new(struct caller *c, struct ipc_in *m)
 	size_t pos = 0;
 	struct ipc_field f;
 
-	while (ipc_next(m, &pos, &f))
-		if (f.field == QMGR_FIELD_ID && f.kind == 's' && message_id_valid(f.bytes))
-			queue_take(f.bytes);
+	while (ipc_next(m, &pos, &f)) {
+		if (f.field != QMGR_FIELD_ID || f.kind != 's' || !message_id_valid(f.bytes))
+			continue;
+		if (c->credit < CREDIT_MAX)
+			c->credit++;
+		queue_take(f.bytes);
+	}
+}
+
+/* --- files for cleanup to use again --- */
+
+static void send_returned(void)
+{
+	struct ipc_out m;
+
+	ev_timer_stop(loop_get(), &me.timer);
+	ipc_out_start(&m, QMGR_RETURNED, 0);
+	while (me.returned_count > 0)
+		ipc_put_text(&m, QMGR_FIELD_FILE, me.returned[--me.returned_count]);
+	/* Lost with its receiver: the next look at the directory removes them. */
+	if (me.cleanups)
+		(void)ipc_send(me.cleanups->channel, &m);
+}
+
+static void on_return_delay(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	send_returned();
+}
+
+bool control_give_back(const char *name)
+{
+	struct caller *c = me.cleanups;
+
+	if (!c || c->credit == 0)
+		return false;
+	c->credit--;
+	if (me.returned_count == 0) {
+		ev_timer_init(&me.timer, on_return_delay, RETURN_DELAY, 0);
+		ev_timer_start(loop_get(), &me.timer);
+	}
+	snprintf(me.returned[me.returned_count++], MESSAGE_NAME_SIZE, "%s", name);
+	if (me.returned_count == RETURN_PIECE)
+		send_returned();
+	return true;
 }
 
 static void flush(struct caller *c, struct ipc_in *m)
@@ -108,8 +164,12 @@ static const struct {
 
 static void on_close(struct ipc_channel *ch, void *context)
 {
-	struct caller *c = context;
+	struct caller *c = context, **at = &me.cleanups;
 
+	while (*at && *at != c)
+		at = &(*at)->next;
+	if (*at)
+		*at = c->next;
 	ipc_channel_free(&c->channel);
 	free(c);
 }
@@ -143,4 +203,8 @@ void control_accept(int fd, const char *role)
 		c->who = strcmp(role, "cleanup") == 0 ? WHO_CLEANUP : strcmp(role, "showq") == 0 ? WHO_SHOWQ : 0;
 	else if (ipc_peer_uid(c->channel, &uid))
 		c->who = uid == 0 || uid == geteuid() ? WHO_OWNER : WHO_ANYBODY;
+	if (c->who == WHO_CLEANUP) {
+		c->next = me.cleanups;
+		me.cleanups = c;
+	}
 }

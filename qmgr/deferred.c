@@ -169,3 +169,11 @@ const struct deferred_message *deferred_at(const struct deferred *d, size_t inde
 {
 	return index < d->count ? d->heap[index] : NULL;
 }
+
+void deferred_all_due(struct deferred *d, double now)
+{
+	for (size_t i = 0; i < d->count; i++)
+		if (d->heap[i]->time > now)
+			d->heap[i]->time = now;
+	/* Those that were due keep their places above: a heap still. */
+}

@@ -29,6 +29,8 @@ size_t deferred_count(const struct deferred *d);
 double deferred_next_time(const struct deferred *d);
 /* Takes the first off if it is due at `now`. */
 bool deferred_take_due(struct deferred *d, double now, char id[MESSAGE_ID_SIZE]);
+/* Makes all due at `now`. */
+void deferred_all_due(struct deferred *d, double now);
 /* In no order; NULL at the end. */
 const struct deferred_message *deferred_at(const struct deferred *d, size_t index);
 

@@ -10,8 +10,8 @@
 #include "common/process/process.h"
 #include "qmgr/qmgr.h"
 
-#define SCAN_PIECE 500
-#define TICK       1.0
+#define SCAN_PIECE   500
+#define TABLES_EVERY 1.0
 
 static struct {
 	int queue_fd, corrupt_fd;
@@ -52,22 +52,21 @@ static void scan(void *arg)
 	closedir(dir);
 }
 
-static void tick(void *arg)
+static void watch_tables(void *arg)
 {
-	while (task_sleep(TICK) == TASK_READY) {
-		queue_activate_due();
+	while (task_sleep(TABLES_EVERY) == TASK_READY)
 		if (!process_retiring() && router_changed(manager.router))
 			process_retire("table changed");
-	}
 }
 
 static void start(const struct process_info *info)
 {
 	agents_open(info->config, schedule_create());
-	queue_open(info->config, manager.queue_fd, manager.corrupt_fd, manager.router);
+	activate_open(info->config, manager.router);
+	queue_open(info->config, manager.queue_fd, manager.corrupt_fd);
 	notice_open();
 	task_spawn(&manager.tasks, scan, NULL);
-	task_spawn(&manager.tasks, tick, NULL);
+	task_spawn(&manager.tasks, watch_tables, NULL);
 }
 
 static void accept_command(int fd, const struct sockaddr *peer, socklen_t peer_len)

@@ -13,16 +13,19 @@
 
 /* A message in full: from activation until it is removed or deferred again. */
 struct message {
-	struct message *prev, *next;
+	struct message *prev, *next, *hash_next;
 	struct arena *arena;
 	struct slice id;
+	const char *name;         /* of its file */
 	int fd;
 	struct message_layout layout;
 	struct message_envelope envelope;
 	double queued;
 	size_t jobs;              /* not answered yet, waiting or running */
+	size_t pending, failed;   /* recipients of this status */
 	bool deleted;             /* by the administrator: goes when its jobs have ended */
 	bool expired;             /* past its lifetime: what is not delivered now goes back */
+	bool has_results;         /* records follow the message in the file */
 };
 
 struct queue_settings {
@@ -31,27 +34,42 @@ struct queue_settings {
 	bool soft_bounce;
 };
 
-/* message.c */
-void queue_open(const struct config *config, int queue_fd, int corrupt_fd, struct router *router);
+/* queue.c: what there is. */
+void queue_open(const struct config *config, int directory, int corrupt);
+const struct queue_settings *queue_settings(void);
+int queue_directory(void);
 /* A committed message that is new or due; ignored when it is active already. */
 void queue_take(struct slice id);
-void queue_activate_due(void);
+/* Has it wait until `time`. */
+void queue_wait(struct slice id, double time);
 struct deferred *queue_deferred(void);
-size_t queue_active_count(void);
+void queue_add_active(struct message *m);
+void queue_forget_active(struct message *m);
 const struct message *queue_active_first(void);
+/* 1 deleted (or marked), 0 no such message. */
+int queue_delete(struct slice id);
+size_t queue_delete_all(void);
+/* All deferred messages are due now. */
+size_t queue_flush(void);
+/* Looks at a file of the directory: takes its message up, or sweeps a leftover. */
+void queue_scan_file(const char *name);
+void queue_move_to_corrupt(const char *name, const char *why);
+
+/* activate.c: into memory, and to the scheduler. */
+void activate_open(const struct config *config, struct router *router);
+void message_activate(struct slice id);
+
+/* message.c: what happens to an active message. */
 /* Result for a recipient of a job; checked already to be the job's and not answered. */
 void message_answer(struct message *m, const struct delivery_result *result, bool log);
 /* All of the job's recipients are answered; frees the job. */
 void message_job_done(struct job *job);
 /* Defers or fails all of the job's recipients that are not answered (no agent did). */
 void message_fail_job(struct job *job, enum delivery_outcome outcome, const char *dsn, const char *text);
-/* 1 deleted (or marked), 0 no such message. */
-int queue_delete(struct slice id);
-size_t queue_delete_all(void);
-/* All deferred messages are due now. */
-size_t queue_flush(void);
-/* `files` names a turn; from the start-up task. */
-void queue_scan_file(const char *name);
+/* No job is left: tells the sender what failed, then removes the message or has it wait. */
+void message_settle(struct message *m);
+/* The sender was told, or is to be told later. */
+void message_noticed(struct message *m, bool done);
 
 /* agent.c: delivery agents. */
 void agents_open(const struct config *config, struct schedule *schedule);
@@ -63,9 +81,10 @@ void agents_dispatch(struct transport *t);
 /* notice.c: has bounce tell the sender; calls message_noticed at the end. */
 void notice_open(void);
 void notice_send(struct message *m);
-void message_noticed(struct message *m, bool done);
 
 /* control.c: cleanup, showq, commands. */
 void control_accept(int fd, const char *role);
+/* Offers the file of a message that has gone to cleanup; false: nobody wants it. */
+bool control_give_back(const char *name);
 
 #endif

@@ -167,6 +167,16 @@ bool schedule_is_dead(const struct destination *d, double now)
 	return d->dead_until > now;
 }
 
+void schedule_revive(struct schedule *s)
+{
+	for (struct transport *t = s->transports; t; t = t->next) {
+		struct destination *d = t->first;
+
+		for (size_t i = 0; i < t->destinations; i++, d = d->next)
+			d->dead_until = 0;
+	}
+}
+
 void schedule_forget_if_idle(struct schedule *s, struct destination *d, double now)
 {
 	struct destination **at;

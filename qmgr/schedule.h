@@ -68,6 +68,8 @@ struct job *schedule_next(struct transport *t);
 enum schedule_end { SCHEDULE_OK, SCHEDULE_UNREACHABLE };
 void schedule_done(struct schedule *s, struct destination *d, enum schedule_end end, double now);
 bool schedule_is_dead(const struct destination *d, double now);
+/* No destination is dead any more. */
+void schedule_revive(struct schedule *s);
 /* Takes off whatever waits (a dead destination's jobs): the next or NULL. */
 struct job *schedule_take_waiting(struct destination *d);
 /* Forgets an idle destination: nothing waits, nothing runs, not dead. */

@@ -78,11 +78,11 @@ static void put_message(struct caller *c, struct slice id, struct slice queue, s
 {
 	struct arena *arena = arena_create(4096);
 	struct listing l = { .id = arena_cstr(arena, id), .queue = arena_cstr(arena, queue) };
-	int fd = openat(me.queue_fd, l.id, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = openat(me.queue_fd, message_id_name(l.id), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct err err;
 
 	/* Gone meanwhile: delivered. */
-	if (fd >= 0 && message_read_layout(fd, &l.layout, &err) &&
+	if (fd >= 0 && message_read_layout(fd, &l.layout, &err) && strcmp(l.layout.id, l.id) == 0 &&
 	    message_read_envelope(fd, &l.layout, arena, &l.envelope, &err) &&
 	    message_read_results(fd, &l.layout, l.envelope.recipient_count, arena, &l.results, &err))
 		(c->json ? listing_json : listing_text)(&l, out);

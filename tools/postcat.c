@@ -55,6 +55,7 @@ static void print_envelope(const char *id, const struct message_layout *layout, 
 	}
 }
 
+/* `id` NULL: whatever message is in the file. */
 static void show(const char *path, const char *id)
 {
 	struct arena *arena = arena_create(0);
@@ -69,6 +70,9 @@ static void show(const char *path, const char *id)
 	if (!message_read_layout(fd, &layout, &err) || !message_read_envelope(fd, &layout, arena, &envelope, &err) ||
 	    !message_read_new_header(fd, &layout, arena, &header, &err))
 		log_fatal("%s: %s", path, err.text);
+	if (id && strcmp(layout.id, id) != 0)
+		log_fatal("%s: no such message", id);
+	id = layout.id;
 	if (want_envelope)
 		print_envelope(id, &layout, &envelope);
 	if (want_envelope && (want_header || want_body))
@@ -124,10 +128,11 @@ int main(int argc, char **argv)
 		if (by_id && !message_id_valid(slice_of(argv[i])))
 			log_fatal("%s: not a queue ID", argv[i]);
 		if (by_id)
-			snprintf(path, sizeof(path), "%s/queue/%s", config_text(config, "queue_directory"), argv[i]);
+			snprintf(path, sizeof(path), "%s/queue/%s", config_text(config, "queue_directory"),
+				 message_id_name(argv[i]));
 		else
 			snprintf(path, sizeof(path), "%s", argv[i]);
-		show(path, argv[i]);
+		show(path, by_id ? argv[i] : NULL);
 	}
 	config_free(&config);
 	return 0;

@@ -166,10 +166,11 @@ static void knock(void)
 static void drop(const struct config *config)
 {
 	uint64_t limit = (uint64_t)config_int(config, "message_size_limit");
-	char id[MESSAGE_ID_SIZE];
+	char name[MESSAGE_NAME_SIZE], id[MESSAGE_ID_SIZE];
 	int fd;
 
-	message_id_make(id, (unsigned)getpid());
+	message_name_make(name);
+	message_id_make(id, name);
 	snprintf(temporary, sizeof(temporary), "tmp.%s", id);
 	umask(022);
 	fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

@@ -20,9 +20,22 @@ struct deletion {
 	size_t count;
 };
 
-static size_t delete_file(struct deletion *d, const char *name)
+/* `id` NULL: whatever message is in the file. */
+static size_t delete_file(struct deletion *d, const char *name, const char *id)
 {
-	return message_id_valid(slice_of(name)) && unlinkat(d->queue_fd, name, 0) == 0;
+	struct message_layout layout;
+	struct err err;
+	bool found;
+	int fd;
+
+	if (!message_id_valid(slice_of(name)))
+		return 0;
+	fd = openat(d->queue_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return 0;
+	found = message_read_layout(fd, &layout, &err) && (!id || strcmp(layout.id, id) == 0);
+	close(fd);
+	return found && unlinkat(d->queue_fd, name, 0) == 0;
 }
 
 static size_t delete_directly(struct deletion *d)
@@ -32,10 +45,10 @@ static size_t delete_directly(struct deletion *d)
 	size_t count = 0;
 
 	if (strcmp(d->id, "ALL") != 0)
-		return delete_file(d, d->id);
+		return delete_file(d, message_id_name(d->id), d->id);
 	dir = fdopendir(openat(d->queue_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	while (dir && (entry = readdir(dir)))
-		count += delete_file(d, entry->d_name);
+		count += delete_file(d, entry->d_name, NULL);
 	if (dir)
 		closedir(dir);
 	return count;

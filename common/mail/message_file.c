@@ -95,6 +95,7 @@ static void encode_layout(uint8_t raw[FIXED_SIZE], const struct message_layout *
 	packer_u64(&p, l->header_offset);
 	packer_u64(&p, l->header_length);
 	packer_u64(&p, l->results_offset);
+	packer_bytes(&p, slice_make(l->id, MESSAGE_ID_SIZE));
 	p.len = FIXED_CRC;
 	packer_u32(&p, crc32c(0, raw, FIXED_CRC));
 }
@@ -103,11 +104,17 @@ static bool layout_consistent(const struct message_layout *l, uint64_t file_size
 {
 	const struct message_content *c = &l->content;
 
-	return (l->state == MESSAGE_COMMITTED || l->state == MESSAGE_HOLD) && c->length <= CONTENT_MAX &&
+	return (l->state == MESSAGE_COMMITTED || l->state == MESSAGE_HOLD || l->state == MESSAGE_FREE) &&
+	       c->length <= CONTENT_MAX && message_id_valid(slice_of(l->id)) &&
 	       c->header_length <= c->length && l->envelope_offset == MESSAGE_CONTENT_OFFSET + c->length &&
 	       l->envelope_length >= ENVELOPE_HEAD && l->envelope_length <= BLOCK_MAX &&
 	       l->header_offset == l->envelope_offset + l->envelope_length && l->header_length <= BLOCK_MAX &&
-	       l->results_offset == l->header_offset + l->header_length + 4 && l->results_offset <= file_size;
+	       l->results_offset >= message_end(l) && l->results_offset <= file_size;
+}
+
+uint64_t message_end(const struct message_layout *l)
+{
+	return l->header_offset + l->header_length + 4; /* its checksum */
 }
 
 static bool decode_layout(const uint8_t raw[FIXED_SIZE], struct message_layout *l)
@@ -129,6 +136,8 @@ static bool decode_layout(const uint8_t raw[FIXED_SIZE], struct message_layout *
 	l->header_offset = cursor_u64(&c);
 	l->header_length = cursor_u64(&c);
 	l->results_offset = cursor_u64(&c);
+	memcpy(l->id, cursor_bytes(&c, MESSAGE_ID_SIZE).ptr, MESSAGE_ID_SIZE);
+	l->id[MESSAGE_ID_SIZE - 1] = '\0';
 	cursor_seek(&c, FIXED_CRC);
 	return cursor_u32(&c) == crc32c(0, raw, FIXED_CRC) && version == VERSION &&
 	       slice_eq(word, slice_make(magic, sizeof(magic)));
@@ -151,7 +160,7 @@ bool message_read_layout(int fd, struct message_layout *layout, struct err *err)
 		*layout = (struct message_layout){ .state = MESSAGE_OPEN };
 		return err_set(err, ERR_SYNTAX, "queue file is damaged: header");
 	}
-	return true;
+	return layout->state != MESSAGE_FREE || err_set(err, ERR_NOT_FOUND, "message has gone");
 }
 
 bool message_set_state(int fd, struct message_layout *layout, enum message_state state, struct err *err)
@@ -204,6 +213,7 @@ bool message_write(int fd, const struct message_envelope *envelope, struct messa
 {
 	struct str block = { 0 };
 	uint8_t raw[FIXED_SIZE];
+	struct stat st;
 	bool ok = false;
 
 	if (envelope->recipient_count > BLOCK_MAX / 64 || new_header.len > BLOCK_MAX ||
@@ -220,7 +230,10 @@ bool message_write(int fd, const struct message_envelope *envelope, struct messa
 	layout->header_length = new_header.len;
 	str_append(&block, new_header);
 	message_put_u32(&block, crc32c(0, new_header.ptr, new_header.len));
+	/* A file that was used before may be longer than its message: what stands there is nobody's. */
 	layout->results_offset = layout->envelope_offset + block.len;
+	if (fstat(fd, &st) == 0 && (uint64_t)st.st_size > layout->results_offset)
+		layout->results_offset = (uint64_t)st.st_size;
 	encode_layout(raw, layout);
 	ok = write_all(fd, block.data, block.len, layout->envelope_offset, err) &&
 	     write_all(fd, raw, sizeof(raw), 0, err);

@@ -2,7 +2,7 @@
 /*
  * A message in the queue is one file; this is its form.  See qmgr/STATES.md.
  *
- *   0      fixed header: magic "PRq1", version, state, offsets, lengths, crc32c
+ *   0      fixed header: magic "PRq1", version, state, queue ID, offsets, lengths, crc32c
  *   4096   content as received: CRLF lines, not dot-stuffed
  *   …      envelope block: fields, then one record a recipient with its status byte
  *   …      new header block: goes out before the content; when `replaces_header` it stands
@@ -21,8 +21,11 @@
 
 #define MESSAGE_CONTENT_OFFSET 4096
 #define MESSAGE_ID_SIZE 32              /* longest queue ID with its NUL */
+#define MESSAGE_NAME_SIZE 12            /* longest file name with its NUL */
+#define MESSAGE_REUSE_MAX 32768         /* larger files are not used again */
 
-enum message_state { MESSAGE_OPEN = 'O', MESSAGE_COMMITTED = 'C', MESSAGE_HOLD = 'H' };
+/* MESSAGE_FREE: the message has gone, the file may be used for another. */
+enum message_state { MESSAGE_OPEN = 'O', MESSAGE_COMMITTED = 'C', MESSAGE_HOLD = 'H', MESSAGE_FREE = 'F' };
 
 enum recipient_status {
 	RECIPIENT_PENDING = 'P',   /* to be delivered, or deferred */
@@ -84,15 +87,23 @@ struct message_envelope {
 /* The parts of a file, as stored. */
 struct message_layout {
 	enum message_state state;
+	char id[MESSAGE_ID_SIZE];      /* whose file it is: a name is used again, a queue ID never */
 	bool replaces_header;
 	struct message_content content;
 	uint64_t envelope_offset, envelope_length;
 	uint64_t header_offset, header_length;   /* new header block */
-	uint64_t results_offset;                 /* where result records start */
+	uint64_t results_offset;                 /* where result records start: not before the file's end at commit */
 };
 
-/* New ID: time-sorted, in the alphabet and form of Postfix's long queue IDs; unique in this process. */
-void message_id_make(char id[MESSAGE_ID_SIZE], unsigned instance);
+/* New name for a file: random; the caller makes the file with O_EXCL. */
+void message_name_make(char name[MESSAGE_NAME_SIZE]);
+/*
+ * New ID for a message in the file `name`: time, 'z', name.  IDs sort by time, have the alphabet and
+ * form of Postfix's long queue IDs, and are unique in this process.
+ */
+void message_id_make(char id[MESSAGE_ID_SIZE], const char *name);
+/* The file of the message: what follows the last 'z', or all of an ID without one; points into `id`. */
+const char *message_id_name(const char *id);
 /* Characters and length that a queue ID may have (also Postfix's short ones): safe as a file name. */
 bool message_id_valid(struct slice id);
 /* Seconds since the epoch at which the ID was made; 0 when the form does not tell. */
@@ -100,11 +111,11 @@ double message_id_time(struct slice id);
 
 /*
  * Writes envelope, new header block and last the fixed header of a complete
- * message (state `layout->state`); fills the offsets in *layout.  No sync.
+ * message (state `layout->state`, `layout->id`); fills the offsets in *layout.  No sync.
  */
 bool message_write(int fd, const struct message_envelope *envelope, struct message_layout *layout,
 		   struct slice new_header, struct err *err) MUST_USE;
-/* Fixed header alone.  ERR_NOT_FOUND: open, not committed.  ERR_SYNTAX: damaged. */
+/* Fixed header alone.  ERR_NOT_FOUND: open or free, no message in it.  ERR_SYNTAX: damaged. */
 bool message_read_layout(int fd, struct message_layout *layout, struct err *err) MUST_USE;
 /* Whole envelope, allocated in `arena`. */
 bool message_read_envelope(int fd, const struct message_layout *layout, struct arena *arena,
@@ -114,6 +125,8 @@ bool message_read_new_header(int fd, const struct message_layout *layout, struct
 /* One pwrite each. */
 bool message_set_status(int fd, const struct message_recipient *recipient, enum recipient_status status, struct err *err) MUST_USE;
 bool message_set_state(int fd, struct message_layout *layout, enum message_state state, struct err *err) MUST_USE;
+/* End of what belongs to the message, without results. */
+uint64_t message_end(const struct message_layout *layout);
 
 /* The last reply for a recipient, appended; read back for the queue listing and for notices. */
 struct message_result {

@@ -39,7 +39,7 @@ static int sample_file(struct message_layout *layout)
 
 	assert_true(fd >= 0);
 	assert_int_equal(pwrite(fd, content, sizeof(content) - 1, MESSAGE_CONTENT_OFFSET), sizeof(content) - 1);
-	*layout = (struct message_layout){ .state = MESSAGE_COMMITTED,
+	*layout = (struct message_layout){ .state = MESSAGE_COMMITTED, .id = "4jYlQK4HC9z4000KD",
 		.content = { .length = sizeof(content) - 1, .header_length = 14, .longest_line = 10, .eight_bit = true } };
 	assert_true(message_write(fd, &envelope, layout, HEADER, &err));
 	return fd;
@@ -234,7 +234,7 @@ static void mutated(void **state)
 
 static void full_disk(void **state)
 {
-	struct message_layout layout = { .state = MESSAGE_COMMITTED };
+	struct message_layout layout = { .state = MESSAGE_COMMITTED, .id = "4jYlQK4HC9z4000KD" };
 	struct message_envelope e = sample();
 	struct err err;
 	int fd = memfd_create("full", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -252,14 +252,16 @@ static void ids(void **state)
 	char a[MESSAGE_ID_SIZE], b[MESSAGE_ID_SIZE];
 	double now = (double)time(NULL);
 
-	message_id_make(a, 4000000000u);
+	message_id_make(a, "4000KD");
 	for (int i = 0; i < 10000; i++) {
-		message_id_make(b, 4000000000u);
+		message_id_make(b, "4000KD");
 		assert_true(message_id_valid(slice_of(b)));
 		assert_true(strcmp(a, b) < 0);
 		memcpy(a, b, sizeof(a));
 	}
 	assert_true(message_id_time(slice_of(b)) >= now - 1 && message_id_time(slice_of(b)) < now + 3);
+	assert_string_equal(message_id_name(b), "4000KD");
+	assert_string_equal(message_id_name("3F2A91B0C4"), "3F2A91B0C4");
 	assert_true(message_id_time(SLICE("3F2A91B0C4")) == 0);
 	assert_true(message_id_valid(SLICE("3F2A91B0C4")));
 	assert_false(message_id_valid(SLICE("../../etc/passwd")));

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: ISC */
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
+#include "common/base/log.h"
 #include "common/mail/message_file.h"
 
 /*
  * Postfix's long form: seconds in base 52 (6 digits), microseconds in base 52 (4 digits), 'z',
- * and the inode number in base 51 (no 'z').  Here the instance stands for the inode, as the
- * name is wanted before there is a file.
+ * and, where Postfix has the inode number, the file's name in base 51 (no 'z').
  */
 #define SECOND_DIGITS 6
 #define MICRO_DIGITS  4
+#define NAME_DIGITS   6
 
 static const char digits[] = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz";
 
@@ -21,13 +25,23 @@ static void put_fixed(char *at, uint64_t value, size_t width)
 	}
 }
 
-void message_id_make(char id[MESSAGE_ID_SIZE], unsigned instance)
+void message_name_make(char name[MESSAGE_NAME_SIZE])
+{
+	uint64_t number;
+
+	if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
+		log_fatal("getrandom: %m");
+	for (size_t i = 0; i < NAME_DIGITS; i++) {
+		name[i] = digits[number % 51];
+		number /= 51;
+	}
+	name[NAME_DIGITS] = '\0';
+}
+
+void message_id_make(char id[MESSAGE_ID_SIZE], const char *name)
 {
 	static uint64_t last;
 	struct timespec now;
-	char reversed[16];
-	size_t count = 0;
-	char *at = id + SECOND_DIGITS + MICRO_DIGITS;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	uint64_t micro = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
@@ -37,14 +51,14 @@ void message_id_make(char id[MESSAGE_ID_SIZE], unsigned instance)
 	last = micro;
 	put_fixed(id, micro / 1000000, SECOND_DIGITS);
 	put_fixed(id + SECOND_DIGITS, micro % 1000000, MICRO_DIGITS);
-	*at++ = 'z';
-	do {
-		reversed[count++] = digits[instance % 51];
-		instance /= 51;
-	} while (instance);
-	while (count > 0)
-		*at++ = reversed[--count];
-	*at = '\0';
+	snprintf(id + SECOND_DIGITS + MICRO_DIGITS, MESSAGE_ID_SIZE - SECOND_DIGITS - MICRO_DIGITS, "z%s", name);
+}
+
+const char *message_id_name(const char *id)
+{
+	const char *z = strrchr(id, 'z');
+
+	return z && z[1] ? z + 1 : id;
 }
 
 bool message_id_valid(struct slice id)

@@ -22,8 +22,8 @@ enum qmgr_type {
 	QMGR_RESULT,      /* to a command: FIELD_COUNT, FIELD_TEXT */
 	QMGR_NOTICE,      /* to bounce: FIELD_ID + fd of the message; */
 	QMGR_NOTICE_DONE, /* from bounce: FIELD_COUNT 1 done, 0 try later */
-	QMGR_STATUS       /* reserved for postrider status */
+	QMGR_RETURNED     /* to cleanup: FIELD_FILE repeated: files whose messages have gone */
 };
-enum qmgr_field { QMGR_FIELD_ID = 1, QMGR_FIELD_SITE, QMGR_FIELD_QUEUE, QMGR_FIELD_COUNT, QMGR_FIELD_TEXT, QMGR_FIELD_NEXT };
+enum qmgr_field { QMGR_FIELD_ID = 1, QMGR_FIELD_SITE, QMGR_FIELD_QUEUE, QMGR_FIELD_COUNT, QMGR_FIELD_TEXT, QMGR_FIELD_FILE };
 
 #endif

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: ISC */
+/* Bringing a message into memory: its envelope read, each recipient routed, jobs made. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "common/base/task.h"
+#include "qmgr/qmgr.h"
+
+static struct {
+	const struct config *config;
+	struct router *router;
+} me;
+
+void activate_open(const struct config *config, struct router *router)
+{
+	me.config = config;
+	me.router = router;
+}
+
+/* --- jobs --- */
+
+static struct job *open_job(struct message *m, struct destination *d, struct job *jobs, long limit)
+{
+	for (struct job *job = jobs; job; job = job->next)
+		if (job->destination == d && (limit <= 0 || job->count < (uint32_t)limit))
+			return job;
+	return NULL;
+}
+
+static void add_recipient(struct message *m, struct job **jobs, struct destination *d, uint32_t index, long limit)
+{
+	struct job *job = open_job(m, d, *jobs, limit);
+
+	if (!job) {
+		size_t room = m->envelope.recipient_count;
+
+		if (limit > 0 && room > (size_t)limit)
+			room = (size_t)limit;
+		job = arena_alloc(m->arena, sizeof(*job));
+		job->message = m;
+		job->destination = d;
+		job->recipients = arena_alloc(m->arena, room * sizeof(uint32_t));
+		job->is_answered = arena_alloc(m->arena, room * sizeof(bool));
+		job->next = *jobs;
+		*jobs = job;
+		m->jobs++;
+	}
+	job->recipients[job->count++] = index;
+}
+
+/* "5.1.1 text": the status in front of the text, if there is one. */
+static struct slice take_dsn(struct slice text, const char *fallback, struct slice *dsn)
+{
+	struct slice rest = text, word;
+
+	*dsn = slice_of(fallback);
+	if (slice_word(&rest, " ", &word) && word.len >= 5 && (word.ptr[0] == '4' || word.ptr[0] == '5') &&
+	    word.ptr[1] == '.') {
+		*dsn = word;
+		return slice_trim(rest);
+	}
+	return text;
+}
+
+/* error, retry and discard need no process.  False: not one of them. */
+static bool deliver_inside(struct message *m, uint32_t index, const struct route *route)
+{
+	struct delivery_result result = { .index = index, .relay = SLICE("none") };
+
+	if (slice_eq(route->transport, SLICE("error"))) {
+		result.outcome = DELIVERY_BOUNCED;
+		result.text = take_dsn(route->nexthop, "5.0.0", &result.dsn);
+	} else if (slice_eq(route->transport, SLICE("retry"))) {
+		result.outcome = DELIVERY_DEFERRED;
+		result.text = take_dsn(route->nexthop, "4.0.0", &result.dsn);
+	} else if (slice_eq(route->transport, SLICE("discard"))) {
+		result.outcome = DELIVERY_SENT;
+		result.dsn = SLICE("2.0.0");
+		result.text = route->nexthop;
+	} else {
+		return false;
+	}
+	message_answer(m, &result, true);
+	return true;
+}
+
+static void route_recipient(struct message *m, struct job **jobs, uint32_t index)
+{
+	struct message_recipient *r = &m->envelope.recipients[index];
+	struct delivery_result failed = { index, DELIVERY_DEFERRED, SLICE("4.3.0"), SLICE("none"),
+					  SLICE("address resolution failed: temporary lookup failure"), SLICE_NONE };
+	struct route route;
+	struct err err;
+
+	if (!router_resolve(me.router, r->address, m->envelope.sender, m->arena, &route, &err)) {
+		log_warning("%s: %s", m->id.ptr, err.text);
+		message_answer(m, &failed, true);
+		return;
+	}
+	if (deliver_inside(m, index, &route))
+		return;
+	struct schedule *s = agents_schedule();
+	struct transport *t = schedule_transport(s, route.transport, agents_limits);
+	long limit = config_transport_int(me.config, t->name, "_destination_recipient_limit");
+	/* With one recipient a delivery, the window counts for each recipient, not for the site. */
+	struct slice nexthop = limit == 1 ? route.address : route.nexthop;
+	struct destination *d = schedule_destination(s, t, nexthop);
+
+	add_recipient(m, jobs, d, index, limit);
+}
+
+static void start_jobs(struct message *m, struct job *jobs)
+{
+	m->jobs++; /* held until all are handed over */
+	while (jobs) {
+		struct job *job = jobs;
+		struct destination *d = job->destination;
+
+		jobs = job->next;
+		if (schedule_is_dead(d, loop_now())) {
+			message_fail_job(job, DELIVERY_DEFERRED, "4.4.1",
+					 d->dead_reason ? d->dead_reason : "destination unreachable");
+			continue;
+		}
+		schedule_add(d, job);
+		agents_dispatch(d->transport);
+	}
+	if (--m->jobs == 0)
+		message_settle(m);
+}
+
+/* --- the file --- */
+
+static bool read_file(struct message *m, struct slice id, struct err *err)
+{
+	if (!message_read_layout(m->fd, &m->layout, err))
+		return false;
+	/* The file has another message by now: ours has gone. */
+	if (!slice_eq(slice_of(m->layout.id), id))
+		return err_set(err, ERR_NOT_FOUND, "message has gone");
+	return message_read_envelope(m->fd, &m->layout, m->arena, &m->envelope, err);
+}
+
+/* Opens and reads; NULL when there is nothing to deliver. */
+static struct message *message_open(struct slice id)
+{
+	struct arena *arena = arena_create(1024);
+	struct message *m = arena_alloc(arena, sizeof(*m));
+	struct err err = { 0 };
+
+	m->arena = arena;
+	m->id = arena_slice(arena, id);
+	m->name = message_id_name(m->id.ptr);
+	m->fd = openat(queue_directory(), m->name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (m->fd >= 0 && read_file(m, id, &err))
+		return m;
+	if (m->fd >= 0 && err.code == ERR_SYNTAX) {
+		queue_move_to_corrupt(m->name, err.text);
+	} else if (m->fd >= 0 ? err.code != ERR_NOT_FOUND : errno != ENOENT) {
+		log_warning("%s: open queue file: %s", m->id.ptr, m->fd >= 0 ? err.text : strerror(errno));
+		queue_wait(id, loop_now() + queue_settings()->minimal_backoff);
+	}
+	if (m->fd >= 0)
+		close(m->fd);
+	arena_free(&arena);
+	return NULL;
+}
+
+static void count_recipients(struct message *m)
+{
+	for (size_t i = 0; i < m->envelope.recipient_count; i++) {
+		m->pending += m->envelope.recipients[i].status == RECIPIENT_PENDING;
+		m->failed += m->envelope.recipients[i].status == RECIPIENT_FAILED;
+	}
+}
+
+void message_activate(struct slice id)
+{
+	struct message *m = message_open(id);
+	struct job *jobs = NULL;
+	double lifetime;
+
+	if (!m)
+		return;
+	if (m->layout.state == MESSAGE_HOLD) {
+		close(m->fd);
+		arena_free(&(struct arena *){ m->arena });
+		return;
+	}
+	m->queued = loop_now();
+	queue_add_active(m);
+	count_recipients(m);
+	lifetime = m->envelope.sender.len ? queue_settings()->lifetime : queue_settings()->bounce_lifetime;
+	m->expired = loop_now() - m->envelope.arrival > lifetime;
+	log_info("%s: from=<%.*s>, size=%llu, nrcpt=%zu (queue active)", m->id.ptr,
+		 SLICE_FMT(m->envelope.sender),
+		 (unsigned long long)(m->layout.content.length + m->layout.header_length), m->pending);
+	for (uint32_t i = 0; i < m->envelope.recipient_count; i++)
+		if (m->envelope.recipients[i].status == RECIPIENT_PENDING)
+			route_recipient(m, &jobs, i);
+	start_jobs(m, jobs);
+}

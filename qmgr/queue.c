@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: ISC */
+/* The messages of the queue: which are active, which wait for their time; steering them. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/task.h"
+#include "common/process/process.h"
+#include "qmgr/qmgr.h"
+
+#define BUCKETS 8192    /* of active messages */
+#define PIECE   100     /* messages made active in a turn of the loop */
+
+static struct {
+	int directory, corrupt;
+	struct queue_settings settings;
+	struct deferred *deferred;
+	struct message *active, *buckets[BUCKETS];
+	size_t active_count;
+	struct task_group tasks;
+	struct task_event due; /* something may be due, or there is room for it */
+} queue;
+
+int queue_directory(void)
+{
+	return queue.directory;
+}
+
+const struct queue_settings *queue_settings(void)
+{
+	return &queue.settings;
+}
+
+struct deferred *queue_deferred(void)
+{
+	return queue.deferred;
+}
+
+/* --- active messages --- */
+
+const struct message *queue_active_first(void)
+{
+	return queue.active;
+}
+
+static struct message **bucket_of(struct slice id)
+{
+	return &queue.buckets[slice_hash(id) % BUCKETS];
+}
+
+static struct message *find_active(struct slice id)
+{
+	struct message *m = *bucket_of(id);
+
+	while (m && !slice_eq(m->id, id))
+		m = m->hash_next;
+	return m;
+}
+
+static bool has_room(void)
+{
+	return queue.active_count < queue.settings.active_limit && !process_retiring();
+}
+
+void queue_add_active(struct message *m)
+{
+	struct message **bucket = bucket_of(m->id);
+
+	m->hash_next = *bucket;
+	*bucket = m;
+	m->next = queue.active;
+	if (queue.active)
+		queue.active->prev = m;
+	queue.active = m;
+	queue.active_count++;
+}
+
+void queue_forget_active(struct message *m)
+{
+	struct message **at = bucket_of(m->id);
+
+	while (*at != m)
+		at = &(*at)->hash_next;
+	*at = m->hash_next;
+	if (m->prev)
+		m->prev->next = m->next;
+	else
+		queue.active = m->next;
+	if (m->next)
+		m->next->prev = m->prev;
+	if (queue.active_count-- == queue.settings.active_limit)
+		task_event_signal(&queue.due);
+}
+
+/* --- messages that wait --- */
+
+void queue_wait(struct slice id, double time)
+{
+	bool first = time < deferred_next_time(queue.deferred);
+
+	deferred_put(queue.deferred, id, time);
+	if (first)
+		task_event_signal(&queue.due);
+}
+
+static void run_due(void *arg)
+{
+	char id[MESSAGE_ID_SIZE];
+	size_t count = 0;
+
+	while (!task_cancelled()) {
+		if (!has_room())
+			task_event_wait(&queue.due, TASK_FOREVER);
+		else if (!deferred_take_due(queue.deferred, loop_now(), id))
+			task_event_wait(&queue.due, deferred_next_time(queue.deferred));
+		else if (message_activate(slice_of(id)), ++count % PIECE == 0)
+			task_yield();
+	}
+}
+
+void queue_open(const struct config *config, int directory, int corrupt)
+{
+	queue.directory = directory;
+	queue.corrupt = corrupt;
+	queue.deferred = deferred_create();
+	queue.settings = (struct queue_settings){
+		.minimal_backoff = config_time(config, "minimal_backoff_time"),
+		.maximal_backoff = config_time(config, "maximal_backoff_time"),
+		.lifetime = config_time(config, "maximal_queue_lifetime"),
+		.bounce_lifetime = config_time(config, "bounce_queue_lifetime"),
+		.active_limit = (size_t)config_int(config, "qmgr_message_active_limit"),
+		.soft_bounce = config_bool(config, "soft_bounce"),
+	};
+	if (!task_spawn(&queue.tasks, run_due, NULL))
+		log_fatal("cannot start a task");
+}
+
+void queue_take(struct slice id)
+{
+	if (process_retiring() || deferred_has(queue.deferred, id) || find_active(id))
+		return;
+	if (has_room())
+		message_activate(id);
+	else
+		queue_wait(id, loop_now());
+}
+
+/* --- steering --- */
+
+/* A message that nobody works on. */
+static void remove_file(const char *id)
+{
+	if (unlinkat(queue.directory, message_id_name(id), 0) != 0)
+		log_warning("%s: remove queue file: %m", id);
+	else
+		log_info("%s: removed", id);
+}
+
+int queue_delete(struct slice id)
+{
+	struct message *m = find_active(id);
+	char text[MESSAGE_ID_SIZE];
+
+	if (m) {
+		m->deleted = true;
+		return 1;
+	}
+	if (!message_id_valid(id) || !deferred_remove(queue.deferred, id))
+		return 0;
+	snprintf(text, sizeof(text), "%.*s", SLICE_FMT(id));
+	remove_file(text);
+	return 1;
+}
+
+size_t queue_delete_all(void)
+{
+	size_t count = 0;
+
+	for (struct message *m = queue.active; m; m = m->next, count++)
+		m->deleted = true;
+	while (deferred_at(queue.deferred, 0)) {
+		char id[MESSAGE_ID_SIZE];
+
+		snprintf(id, sizeof(id), "%s", deferred_at(queue.deferred, 0)->id);
+		count += (size_t)queue_delete(slice_of(id));
+	}
+	return count;
+}
+
+size_t queue_flush(void)
+{
+	schedule_revive(agents_schedule());
+	deferred_all_due(queue.deferred, loop_now());
+	task_event_signal(&queue.due);
+	return deferred_count(queue.deferred);
+}
+
+/* --- what lies in the directory --- */
+
+void queue_move_to_corrupt(const char *name, const char *why)
+{
+	log_warning("queue file %s: %s: moved to corrupt", name, why);
+	if (renameat(queue.directory, name, queue.corrupt, name) != 0)
+		log_warning("queue file %s: move to corrupt: %m", name);
+}
+
+static bool has_content(int fd)
+{
+	char start[512];
+	ssize_t n = pread(fd, start, sizeof(start), MESSAGE_CONTENT_OFFSET);
+
+	for (ssize_t i = 0; i < n; i++)
+		if (start[i])
+			return true;
+	return false;
+}
+
+/* A file that nobody writes any more and that has no message: never acknowledged, or gone. */
+static void sweep_leftover(const char *name, int fd, bool gone)
+{
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+		return;
+	if (!gone && has_content(fd))
+		queue_move_to_corrupt(name, "not committed, its writer is gone");
+	else if (unlinkat(queue.directory, name, 0) != 0)
+		log_warning("queue file %s: remove leftover: %m", name);
+}
+
+static void scan_open_file(const char *name, int fd)
+{
+	struct message_layout layout;
+	struct stat st;
+	struct err err;
+
+	if (message_read_layout(fd, &layout, &err)) {
+		struct slice id = slice_of(layout.id);
+
+		if (strcmp(message_id_name(layout.id), name) != 0)
+			queue_move_to_corrupt(name, "the message in it has another name");
+		else if (layout.state == MESSAGE_COMMITTED && !deferred_has(queue.deferred, id) &&
+			 !find_active(id) && fstat(fd, &st) == 0)
+			queue_wait(id, (double)st.st_mtim.tv_sec);
+	} else if (err.code == ERR_NOT_FOUND) {
+		sweep_leftover(name, fd, layout.state == MESSAGE_FREE);
+	} else if (err.code == ERR_SYNTAX) {
+		queue_move_to_corrupt(name, err.text);
+	}
+}
+
+void queue_scan_file(const char *name)
+{
+	int fd;
+
+	if (!message_id_valid(slice_of(name)))
+		return;
+	fd = openat(queue.directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return;
+	scan_open_file(name, fd);
+	close(fd);
+}
