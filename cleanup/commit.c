@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "cleanup/durable.h"
 #include "common/base/log.h"
 
 #define ADDRESS_MAX 2048
@@ -170,32 +171,50 @@ static bool build_header(struct commit *c, const struct submission_settings *set
 /* --- the file --- */
 
 struct store {
+	struct durable durable; /* first */
 	struct commit *commit;
-	const struct submission_settings *settings;
 	struct headers_result *header;
-	struct message_layout layout;
 	struct err err;
-	bool ok;
 };
 
 /* In a worker thread: may wait for the disk. */
-static void store_message(void *arg)
+static bool write_message(struct durable *item, uint64_t *end)
 {
-	struct store *s = arg;
-	struct commit *c = s->commit;
+	struct store *s = (struct store *)item;
+	struct message_layout layout = { .state = MESSAGE_COMMITTED, .replaces_header = s->header->replaces,
+					 .content = s->commit->content };
+	bool ok;
 
-	s->layout = (struct message_layout){ .state = MESSAGE_COMMITTED, .replaces_header = s->header->replaces,
-					     .content = c->content };
-	memcpy(s->layout.id, c->id, sizeof(s->layout.id));
-	s->ok = message_write(c->fd, &c->envelope, &s->layout, str_slice(&s->header->block), &s->err);
-	/* A sync that failed is not tried again: the kernel may have dropped the pages. */
-	if (s->ok && fdatasync(c->fd) < 0)
-		s->ok = err_set_errno(&s->err, errno == ENOSPC || errno == EDQUOT ? ERR_NO_SPACE : ERR_TEMPORARY,
-				      "sync queue file");
-	if (!s->ok)
-		unlinkat(s->settings->directory, message_id_name(c->id), 0);
+	memcpy(layout.id, s->commit->id, sizeof(layout.id));
+	ok = message_write(item->fd, &s->commit->envelope, &layout, str_slice(&s->header->block), &s->err);
+	*end = message_end(&layout);
+	return ok;
+}
+
+/* True: durable, and let go.  False: removed, with the reason in *refusal. */
+static bool store_message(struct store *s, const struct submission_settings *settings,
+			  struct cleanup_refusal *refusal)
+{
+	struct commit *c = s->commit;
+	bool full;
+
+	s->durable = (struct durable){ .write = write_message, .fd = c->fd, .room = c->room };
+	durable_store(&s->durable);
+	if (s->durable.ok) {
+		flock(c->fd, LOCK_UN);
+		close(c->fd);
+		return true;
+	}
+	if (s->durable.error)
+		log_warning("%s: sync queue file: %s", c->id, strerror(s->durable.error));
+	else
+		log_warning("%s: %s", c->id, s->err.text);
+	full = s->durable.error ? s->durable.error == ENOSPC || s->durable.error == EDQUOT : s->err.code == ERR_NO_SPACE;
+	spares_refusal(full ? ENOSPC : EIO, refusal);
+	unlinkat(settings->directory, message_id_name(c->id), 0);
 	flock(c->fd, LOCK_UN);
 	close(c->fd);
+	return false;
 }
 
 static void log_message(const struct commit *c, struct headers_result *header)
@@ -208,7 +227,8 @@ static void log_message(const struct commit *c, struct headers_result *header)
 bool commit_message(struct commit *c, const struct submission_settings *settings, struct cleanup_refusal *refusal)
 {
 	struct headers_result header = { 0 };
-	struct store store = { .commit = c, .settings = settings, .header = &header };
+	struct store store = { .commit = c, .header = &header };
+	bool ok;
 
 	if (!commit_has_room(settings, refusal) || !check_envelope(c, settings, refusal) || !check_file(c, refusal)) {
 		spares_discard(c->id, c->fd);
@@ -222,11 +242,7 @@ bool commit_message(struct commit *c, const struct submission_settings *settings
 		return false;
 	}
 	log_message(c, &header);
-	task_offload(store_message, &store);
+	ok = store_message(&store, settings, refusal);
 	headers_free(&header);
-	if (store.ok)
-		return true;
-	log_warning("%s: %s", c->id, store.err.text);
-	spares_refusal(store.err.code == ERR_NO_SPACE ? ENOSPC : EIO, refusal);
-	return false;
+	return ok;
 }

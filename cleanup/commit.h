@@ -8,6 +8,7 @@
 struct commit {
 	char id[MESSAGE_ID_SIZE];
 	int fd;
+	uint64_t room;                  /* durable.h's */
 	struct arena *arena;
 	struct message_envelope envelope;
 	struct message_content content;

@@ -3,17 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
+
+#include "cleanup/durable.h"
 
 #define HEADER_SIZE  MESSAGE_CONTENT_OFFSET
 #define ROOM         16384      /* so that most messages find their blocks allocated */
-#ifndef XFS_SUPER_MAGIC
-#define XFS_SUPER_MAGIC 0x58465342
-#endif
 
 static const char zeros[MESSAGE_REUSE_MAX];
 
@@ -53,44 +50,35 @@ static bool open_slot(int directory, struct queue_slot *slot)
 	return false;
 }
 
-/* Does a write to an allocated block go to its place, so that writing it out and one flush make it durable? */
-static bool writes_in_place(int fd)
-{
-	struct statfs fs;
-
-	return fstatfs(fd, &fs) == 0 &&
-	       (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC || fs.f_type == TMPFS_MAGIC);
-}
-
 /* Makes it durable that there is no message: many writes, one flush where that is enough. */
 static bool clear_headers(const struct queue_slot *slots, size_t count)
 {
-	bool in_place = count > 0 && writes_in_place(slots[0].fd);
+	bool in_place = count > 0 && durable_in_place(slots[0].fd);
 	bool ok = true;
 
 	for (size_t i = 0; i < count; i++) {
 		ok = ok && pwrite(slots[i].fd, zeros, HEADER_SIZE, 0) == HEADER_SIZE;
 		if (in_place)
-			ok = ok && sync_file_range(slots[i].fd, 0, HEADER_SIZE, SYNC_FILE_RANGE_WRITE) == 0;
+			ok = ok && durable_begin(slots[i].fd, HEADER_SIZE);
 	}
 	for (size_t i = 0; in_place && i < count; i++)
-		ok = ok && sync_file_range(slots[i].fd, 0, HEADER_SIZE,
-					   SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-					   SYNC_FILE_RANGE_WAIT_AFTER) == 0;
+		ok = ok && durable_await(slots[i].fd, HEADER_SIZE);
 	for (size_t i = in_place && count > 0 ? count - 1 : 0; i < count; i++)
 		ok = ok && fdatasync(slots[i].fd) == 0;
 	return ok;
 }
 
-static bool clear_content(int fd)
+static bool clear_content(struct queue_slot *slot)
 {
 	struct stat st;
 	size_t size;
 
-	if (fstat(fd, &st) < 0)
+	if (fstat(slot->fd, &st) < 0)
 		return false;
 	size = (size_t)st.st_size < ROOM ? ROOM : (size_t)st.st_size;
-	return pwrite(fd, zeros, size - HEADER_SIZE, HEADER_SIZE) == (ssize_t)(size - HEADER_SIZE);
+	/* What it grows by here has no blocks before its next sync. */
+	slot->room = (size_t)st.st_size == size && durable_in_place(slot->fd) ? size : 0;
+	return pwrite(slot->fd, zeros, size - HEADER_SIZE, HEADER_SIZE) == (ssize_t)(size - HEADER_SIZE);
 }
 
 size_t reuse_slots(int directory, struct queue_slot *slots, size_t count)
@@ -108,7 +96,7 @@ size_t reuse_slots(int directory, struct queue_slot *slots, size_t count)
 	for (size_t i = 0; i < kept; i++) {
 		struct queue_slot slot = slots[i];
 
-		if (durable && clear_content(slot.fd)) {
+		if (durable && clear_content(&slot)) {
 			slots[cleared++] = slot;
 			continue;
 		}

@@ -17,6 +17,7 @@
 struct queue_slot {
 	char name[MESSAGE_NAME_SIZE];
 	int fd;
+	uint64_t room;          /* durable.h's */
 };
 
 /*

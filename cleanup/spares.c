@@ -77,6 +77,7 @@ static void make_new(struct batch *b)
 		struct queue_slot *slot = &b->slots[b->made];
 
 		message_name_make(slot->name);
+		slot->room = 0;
 		slot->fd = openat(b->directory, slot->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (slot->fd < 0 && errno == EEXIST)
 			continue;
@@ -183,6 +184,7 @@ bool spares_take(struct spare_file *spare, struct cleanup_refusal *refusal)
 	}
 	message_id_make(spare->id, slot.name);
 	spare->fd = slot.fd;
+	spare->room = slot.room;
 	return true;
 }
 

@@ -12,6 +12,7 @@
 struct spare_file {
 	char id[MESSAGE_ID_SIZE];
 	int fd;
+	uint64_t room;          /* durable.h's */
 };
 
 /*

@@ -19,9 +19,10 @@ struct file {
 	struct file *next;
 	char id[MESSAGE_ID_SIZE];
 	int fd;
+	uint64_t room;
 	struct arena *arena;                   /* when recipients came */
 	struct message_recipient *recipients;
-	size_t count, room;
+	size_t count, allocated;
 	bool too_many;
 };
 
@@ -91,6 +92,7 @@ static void file_add(struct peer *peer, const struct spare_file *spare)
 
 	memcpy(file->id, spare->id, sizeof(file->id));
 	file->fd = spare->fd;
+	file->room = spare->room;
 	file->next = *at;
 	*at = file;
 	peer->file_count++;
@@ -244,14 +246,14 @@ static bool add_recipients(struct file *file, const struct ipc_in *m)
 			file->too_many = true;
 			return true;
 		}
-		if (file->count == file->room) {
-			size_t room = file->room ? file->room * 2 : 8;
+		if (file->count == file->allocated) {
+			size_t room = file->allocated ? file->allocated * 2 : 8;
 			struct message_recipient *all = arena_alloc(file->arena, room * sizeof(*all));
 
 			if (file->count)
 				memcpy(all, file->recipients, file->count * sizeof(*all));
 			file->recipients = all;
-			file->room = room;
+			file->allocated = room;
 		}
 		file->recipients[file->count++] = r;
 	}
@@ -288,7 +290,8 @@ static void start_commit(struct peer *peer, struct file *file, const struct ipc_
 
 	job->peer = peer;
 	job->request = m->request;
-	job->commit = (struct commit){ .fd = file->fd, .arena = file->arena, .envelope = *envelope, .content = *content };
+	job->commit = (struct commit){ .fd = file->fd, .room = file->room, .arena = file->arena,
+				       .envelope = *envelope, .content = *content };
 	memcpy(job->commit.id, file->id, sizeof(file->id));
 	job->commit.envelope.recipients = file->recipients;
 	job->commit.envelope.recipient_count = file->count;
