@@ -14,6 +14,7 @@
 #define RING            8192
 #define CONNECT_TIMEOUT 30
 #define RETRY_DELAY     1
+#define BROKEN_DELAY    0.05
 
 static struct {
 	struct ipc_client *client;
@@ -68,6 +69,9 @@ static void keep_connection(void *arg)
 		if (ipc_client_connect(me.client, loop_now() + CONNECT_TIMEOUT, &err)) {
 			me.up = true;
 			send_waiting();
+			/* Broken already: the channel's end is told at a later turn of the loop. */
+			if (!me.up)
+				task_sleep(BROKEN_DELAY);
 			continue;
 		}
 		if (!task_cancelled() && loop_now() > me.warned + 60) {

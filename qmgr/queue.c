@@ -222,33 +222,45 @@ static bool has_content(int fd)
 /* A file that nobody writes any more and that has no message: never acknowledged, or gone. */
 static void sweep_leftover(const char *name, int fd, bool gone)
 {
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0)
-		return;
 	if (!gone && has_content(fd))
 		queue_move_to_corrupt(name, "not committed, its writer is gone");
 	else if (unlinkat(queue.directory, name, 0) != 0)
 		log_warning("queue file %s: remove leftover: %m", name);
 }
 
+static void take_up(const char *name, int fd, const struct message_layout *layout)
+{
+	struct slice id = slice_of(layout->id);
+	struct stat st;
+
+	if (strcmp(message_id_name(layout->id), name) != 0)
+		queue_move_to_corrupt(name, "the message in it has another name");
+	else if (layout->state == MESSAGE_COMMITTED && !deferred_has(queue.deferred, id) && !find_active(id) &&
+		 fstat(fd, &st) == 0)
+		queue_wait(id, (double)st.st_mtim.tv_sec);
+}
+
 static void scan_open_file(const char *name, int fd)
 {
 	struct message_layout layout;
-	struct stat st;
 	struct err err;
+	bool found = message_read_layout(fd, &layout, &err);
 
-	if (message_read_layout(fd, &layout, &err)) {
-		struct slice id = slice_of(layout.id);
-
-		if (strcmp(message_id_name(layout.id), name) != 0)
-			queue_move_to_corrupt(name, "the message in it has another name");
-		else if (layout.state == MESSAGE_COMMITTED && !deferred_has(queue.deferred, id) &&
-			 !find_active(id) && fstat(fd, &st) == 0)
-			queue_wait(id, (double)st.st_mtim.tv_sec);
-	} else if (err.code == ERR_NOT_FOUND) {
-		sweep_leftover(name, fd, layout.state == MESSAGE_FREE);
-	} else if (err.code == ERR_SYNTAX) {
-		queue_move_to_corrupt(name, err.text);
+	/*
+	 * Not committed when we looked.  Its writer may have committed it and let go since: what counts
+	 * is what is there now that nobody else can.
+	 */
+	if (!found && err.code == ERR_NOT_FOUND) {
+		if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+			return;
+		found = message_read_layout(fd, &layout, &err);
 	}
+	if (found)
+		take_up(name, fd, &layout);
+	else if (err.code == ERR_NOT_FOUND)
+		sweep_leftover(name, fd, layout.state == MESSAGE_FREE);
+	else if (err.code == ERR_SYNTAX)
+		queue_move_to_corrupt(name, err.text);
 }
 
 void queue_scan_file(const char *name)
