@@ -334,8 +334,11 @@ void service_reap(pid_t pid, int status)
 		back_off(service);
 	}
 	service_maintain(service);
-	if (!state.stopping)
-		free_service_if_gone(service);
+	if (state.stopping)
+		return;
+	if (service_live(service) > 0)
+		switchboard_retry(service);
+	free_service_if_gone(service);
 }
 
 void service_tick(double now)

@@ -89,6 +89,23 @@ static bool send_peer(struct child *server, const struct child *asker, int fd)
 	return true;
 }
 
+static void wait_for_process(struct child *asker, uint32_t request, struct service *service)
+{
+	struct waiting *w, **link = &queue;
+
+	if (queue_length >= MAX_WAITING) {
+		refuse(asker, request, ERR_TEMPORARY, service->name, "too many wait for it");
+		return;
+	}
+	while (*link)
+		link = &(*link)->next;
+	w = mem_alloc(sizeof(*w));
+	*w = (struct waiting){ .asker = asker, .service = service, .request = request,
+			       .until = loop_now() + WAIT_SECONDS };
+	*link = w;
+	queue_length++;
+}
+
 static void join(struct child *asker, uint32_t request, struct child *server)
 {
 	struct ipc_out m;
@@ -106,27 +123,11 @@ static void join(struct child *asker, uint32_t request, struct child *server)
 		ipc_put_fd(&m, pair[1]);
 		ipc_send(asker->control, &m);
 	} else {
-		refuse(asker, request, ERR_TEMPORARY, server->service->name, "its process does not listen to master");
+		/* It has ended, and we are about to hear of it: then there is another. */
+		wait_for_process(asker, request, server->service);
 	}
 	close(pair[0]);
 	close(pair[1]);
-}
-
-static void wait_for_process(struct child *asker, uint32_t request, struct service *service)
-{
-	struct waiting *w, **link = &queue;
-
-	if (queue_length >= MAX_WAITING) {
-		refuse(asker, request, ERR_TEMPORARY, service->name, "too many wait for it");
-		return;
-	}
-	while (*link)
-		link = &(*link)->next;
-	w = mem_alloc(sizeof(*w));
-	*w = (struct waiting){ .asker = asker, .service = service, .request = request,
-			       .until = loop_now() + WAIT_SECONDS };
-	*link = w;
-	queue_length++;
 }
 
 static void serve(struct child *asker, uint32_t request, struct service *service)
