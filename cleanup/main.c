@@ -83,12 +83,14 @@ static void start(const struct process_info *info)
 	task_offload_threads(SYNC_THREADS);
 	submission_start(&settings);
 	spares_start(settings.directory, submission_spares_changed);
-	notify_start(process_connect, spares_return);
+	notify_start(process_connect, spares_return, process_busy);
 }
 
 /* Files that nobody has asked for; peers that are left go on. */
 static void retire(void)
 {
+	if (process_stopping())
+		notify_give_up();
 	if (submission_peers() == 0)
 		spares_retire();
 }

@@ -25,7 +25,18 @@ static struct {
 	bool up;
 	double warned;
 	void (*returned)(const char *name);
+	void (*busy)(int change);
+	bool is_busy, given_up;
 } me;
+
+static void tell_busy(void)
+{
+	bool is_busy = me.sent < me.made && !me.given_up;
+
+	if (me.busy && is_busy != me.is_busy)
+		me.busy(is_busy ? 1 : -1);
+	me.is_busy = is_busy;
+}
 
 static bool send_one(uint64_t number)
 {
@@ -44,16 +55,18 @@ static void send_waiting(void)
 		if (!send_one(me.sent)) {
 			me.up = false;
 			task_event_signal(&me.wake);
-			return;
+			break;
 		}
 		me.sent++;
 	}
+	tell_busy();
 }
 
 static void on_lost(void *context)
 {
 	me.up = false;
 	me.sent = me.made > RING ? me.made - RING : 0;
+	tell_busy();
 	task_event_signal(&me.wake);
 }
 
@@ -97,9 +110,10 @@ static void on_event(struct ipc_in *m, void *context)
 	}
 }
 
-void notify_start(ipc_connect_fn *connect, void (*returned)(const char *name))
+void notify_start(ipc_connect_fn *connect, void (*returned)(const char *name), void (*busy)(int change))
 {
 	me.returned = returned;
+	me.busy = busy;
 	me.client = ipc_client_create("qmgr", &qmgr_protocol, connect);
 	ipc_client_on_lost(me.client, on_lost, NULL);
 	ipc_client_on_event(me.client, on_event, NULL);
@@ -114,6 +128,12 @@ void notify_stop(void)
 	ipc_client_free(&me.client);
 	me.made = me.sent = 0;
 	me.up = false;
+}
+
+void notify_give_up(void)
+{
+	me.given_up = true;
+	tell_busy();
 }
 
 void notify_message(const char *queue_id)

@@ -12,7 +12,7 @@
 #include "common/proto/qmgr_proto.h"
 
 static struct ipc_channel *qmgr;
-static int heard, connects;
+static int heard, connects, busy;
 static bool away = true;
 static char last[32];
 static struct str names;
@@ -52,6 +52,11 @@ static void returned(const char *name)
 	str_printf(&names, "%s ", name);
 }
 
+static void count_busy(int change)
+{
+	busy += change;
+}
+
 static void give_back(void)
 {
 	struct ipc_out m;
@@ -72,9 +77,11 @@ static void conversation(void *arg)
 	notify_message("ID0002");
 	task_sleep(0.1);
 	assert_int_equal(notify_waiting(), 2);
+	assert_int_equal(busy, 1);
 	away = false;
 	task_sleep(1.2);
 	assert_int_equal(heard, 2);
+	assert_int_equal(busy, 0);
 	assert_string_equal(last, "ID0002");
 	notify_message("ID0003");
 	task_sleep(0.05);
@@ -94,7 +101,7 @@ static void notifies(void **state)
 {
 	struct task_group group = { 0 };
 
-	notify_start(connect_qmgr, returned);
+	notify_start(connect_qmgr, returned, count_busy);
 	task_spawn(&group, conversation, NULL);
 	task_group_run(&group);
 	notify_stop();

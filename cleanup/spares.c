@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup/reuse.h"
@@ -68,6 +69,14 @@ static void remove_batch(struct batch *b)
 	}
 }
 
+/* Locks a new file; false when the queue manager, who looks for leftovers, was there first. */
+static bool lock_new(int fd)
+{
+	struct stat st;
+
+	return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink == 1;
+}
+
 /* Files that were used before come first: they have their blocks and a durable name. */
 static void make_new(struct batch *b)
 {
@@ -85,8 +94,10 @@ static void make_new(struct batch *b)
 			b->error = errno;
 			break;
 		}
-		flock(slot->fd, LOCK_EX | LOCK_NB);
-		b->made++;
+		if (lock_new(slot->fd))
+			b->made++;
+		else
+			close(slot->fd);
 	}
 	/* A name that is not durable must not be handed out: a commit syncs the file only. */
 	if (b->made > reused && fsync(b->directory) < 0) {

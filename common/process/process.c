@@ -86,6 +86,7 @@ static struct {
 	bool accepting;
 	bool paused;
 	bool retiring;
+	bool stopping;
 	bool released;                 /* master sends nothing more: we may go */
 } me;
 
@@ -97,6 +98,11 @@ const struct process_info *process_info(void)
 bool process_retiring(void)
 {
 	return me.retiring;
+}
+
+bool process_stopping(void)
+{
+	return me.stopping;
 }
 
 /* --- telling master --- */
@@ -260,6 +266,7 @@ void process_retire(const char *reason)
 
 static void on_terminate(struct ev_loop *loop, ev_signal *watcher, int events)
 {
+	me.stopping = true;
 	finish_within(CONTROL_LAST_SECONDS);
 	process_retire("told to stop");
 }
@@ -434,6 +441,7 @@ static void on_control_lost(struct ipc_channel *ch, void *context)
 		task_event_signal(&w->event);
 	}
 	me.released = true;
+	me.stopping = true;
 	finish_within(CONTROL_LAST_SECONDS);
 	process_retire("master is gone");
 	leave_if_done();

@@ -66,6 +66,8 @@ void process_busy(int change);
 /* Retires now (a table was replaced): master starts the next one. */
 void process_retire(const char *reason);
 bool process_retiring(void);
+/* Because master told it to stop at once, or is gone. */
+bool process_stopping(void);
 /* Stops and resumes accepting: for a daemon that is at its session limit. */
 void process_accepting(bool on);
 
