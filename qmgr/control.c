@@ -206,5 +206,6 @@ void control_accept(int fd, const char *role)
 	if (c->who == WHO_CLEANUP) {
 		c->next = me.cleanups;
 		me.cleanups = c;
+		queue_scan(); /* for what a predecessor has not told of */
 	}
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* qmgr: owns a queue file from its commit to its removal. */
-#include <dirent.h>
 #include <ev.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,7 +9,6 @@
 #include "common/process/process.h"
 #include "qmgr/qmgr.h"
 
-#define SCAN_PIECE   500
 #define TABLES_EVERY 1.0
 
 static struct {
@@ -33,25 +31,6 @@ static bool open_process(const struct process_info *info, struct err *err)
 	return manager.router != NULL;
 }
 
-/* Reads the queue once, a piece a turn, so that new mail is not held up. */
-static void scan(void *arg)
-{
-	DIR *dir = fdopendir(openat(manager.queue_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-	const struct dirent *entry;
-	size_t count = 0;
-
-	if (!dir) {
-		log_warning("read queue: %m");
-		return;
-	}
-	while ((entry = readdir(dir))) {
-		queue_scan_file(entry->d_name);
-		if (++count % SCAN_PIECE == 0 && task_yield() != TASK_READY)
-			break;
-	}
-	closedir(dir);
-}
-
 static void watch_tables(void *arg)
 {
 	while (task_sleep(TABLES_EVERY) == TASK_READY)
@@ -65,7 +44,6 @@ static void start(const struct process_info *info)
 	activate_open(info->config, manager.router);
 	queue_open(info->config, manager.queue_fd, manager.corrupt_fd);
 	notice_open();
-	task_spawn(&manager.tasks, scan, NULL);
 	task_spawn(&manager.tasks, watch_tables, NULL);
 }
 
@@ -74,16 +52,10 @@ static void accept_command(int fd, const struct sockaddr *peer, socklen_t peer_l
 	control_accept(fd, NULL);
 }
 
-/* Leftovers of processes that died since the start. */
-static void wakeup(void)
-{
-	task_spawn(&manager.tasks, scan, NULL);
-}
-
 int main(int argc, char **argv)
 {
 	static const struct process_ops ops = { .open = open_process, .start = start, .accept = accept_command,
-						.peer = control_accept, .wakeup = wakeup };
+						.peer = control_accept, .wakeup = queue_scan };
 
 	return process_main(argc, argv, &ops);
 }

@@ -35,6 +35,7 @@ struct queue_settings {
 };
 
 /* queue.c: what there is. */
+/* Starts by reading the whole queue. */
 void queue_open(const struct config *config, int directory, int corrupt);
 const struct queue_settings *queue_settings(void);
 int queue_directory(void);
@@ -51,8 +52,8 @@ int queue_delete(struct slice id);
 size_t queue_delete_all(void);
 /* All deferred messages are due now. */
 size_t queue_flush(void);
-/* Looks at a file of the directory: takes its message up, or sweeps a leftover. */
-void queue_scan_file(const char *name);
+/* Looks for messages that nobody has told of, and sweeps leftovers. */
+void queue_scan(void);
 void queue_move_to_corrupt(const char *name, const char *why);
 
 /* activate.c: into memory, and to the scheduler. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The messages of the queue: which are active, which wait for their time; steering them. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,9 @@
 #include "common/process/process.h"
 #include "qmgr/qmgr.h"
 
-#define BUCKETS 8192    /* of active messages */
-#define PIECE   100     /* messages made active in a turn of the loop */
+#define BUCKETS    8192 /* of active messages */
+#define PIECE      100  /* messages made active in a turn of the loop */
+#define SCAN_PIECE 500  /* files looked at */
 
 static struct {
 	int directory, corrupt;
@@ -23,6 +25,8 @@ static struct {
 	size_t active_count;
 	struct task_group tasks;
 	struct task_event due; /* something may be due, or there is room for it */
+	struct task_event scan;
+	bool scan_wanted;
 } queue;
 
 int queue_directory(void)
@@ -120,23 +124,6 @@ static void run_due(void *arg)
 		else if (message_activate(slice_of(id)), ++count % PIECE == 0)
 			task_yield();
 	}
-}
-
-void queue_open(const struct config *config, int directory, int corrupt)
-{
-	queue.directory = directory;
-	queue.corrupt = corrupt;
-	queue.deferred = deferred_create();
-	queue.settings = (struct queue_settings){
-		.minimal_backoff = config_time(config, "minimal_backoff_time"),
-		.maximal_backoff = config_time(config, "maximal_backoff_time"),
-		.lifetime = config_time(config, "maximal_queue_lifetime"),
-		.bounce_lifetime = config_time(config, "bounce_queue_lifetime"),
-		.active_limit = (size_t)config_int(config, "qmgr_message_active_limit"),
-		.soft_bounce = config_bool(config, "soft_bounce"),
-	};
-	if (!task_spawn(&queue.tasks, run_due, NULL))
-		log_fatal("cannot start a task");
 }
 
 void queue_take(struct slice id)
@@ -247,10 +234,10 @@ static void scan_open_file(const char *name, int fd)
 	bool found = message_read_layout(fd, &layout, &err);
 
 	/*
-	 * Not committed when we looked.  Its writer may have committed it and let go since: what counts
+	 * Not committed when we looked, or half.  Its writer may have let go since: what counts
 	 * is what is there now that nobody else can.
 	 */
-	if (!found && err.code == ERR_NOT_FOUND) {
+	if (!found && err.code != ERR_TEMPORARY) {
 		if (flock(fd, LOCK_EX | LOCK_NB) != 0)
 			return;
 		found = message_read_layout(fd, &layout, &err);
@@ -263,15 +250,78 @@ static void scan_open_file(const char *name, int fd)
 		queue_move_to_corrupt(name, err.text);
 }
 
-void queue_scan_file(const char *name)
+/* Waits for its next attempt, as its time says: known already. */
+static bool is_deferred(const char *name)
+{
+	struct stat st;
+
+	return fstatat(queue.directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (double)st.st_mtim.tv_sec > loop_now();
+}
+
+static void scan_file(const char *name, bool all)
 {
 	int fd;
 
-	if (!message_id_valid(slice_of(name)))
+	if (!message_id_valid(slice_of(name)) || (!all && is_deferred(name)))
 		return;
 	fd = openat(queue.directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return;
 	scan_open_file(name, fd);
 	close(fd);
+}
+
+/* A piece a turn, so that new mail is not held up. */
+static void scan_once(bool all)
+{
+	DIR *dir = fdopendir(openat(queue.directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	const struct dirent *entry;
+	size_t count = 0;
+
+	if (!dir) {
+		log_warning("read queue: %m");
+		return;
+	}
+	while ((entry = readdir(dir))) {
+		scan_file(entry->d_name, all);
+		if (++count % SCAN_PIECE == 0 && task_yield() != TASK_READY)
+			break;
+	}
+	closedir(dir);
+}
+
+static void scan(void *arg)
+{
+	bool all = true;
+
+	while (!task_cancelled()) {
+		queue.scan_wanted = false;
+		scan_once(all);
+		all = false;
+		if (!queue.scan_wanted)
+			task_event_wait(&queue.scan, TASK_FOREVER);
+	}
+}
+
+void queue_scan(void)
+{
+	queue.scan_wanted = true;
+	task_event_signal(&queue.scan);
+}
+
+void queue_open(const struct config *config, int directory, int corrupt)
+{
+	queue.directory = directory;
+	queue.corrupt = corrupt;
+	queue.deferred = deferred_create();
+	queue.settings = (struct queue_settings){
+		.minimal_backoff = config_time(config, "minimal_backoff_time"),
+		.maximal_backoff = config_time(config, "maximal_backoff_time"),
+		.lifetime = config_time(config, "maximal_queue_lifetime"),
+		.bounce_lifetime = config_time(config, "bounce_queue_lifetime"),
+		.active_limit = (size_t)config_int(config, "qmgr_message_active_limit"),
+		.soft_bounce = config_bool(config, "soft_bounce"),
+	};
+	if (!task_spawn(&queue.tasks, run_due, NULL) || !task_spawn(&queue.tasks, scan, NULL))
+		log_fatal("cannot start a task");
 }
