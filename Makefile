@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-# make, make check, make run, make install, make lint, make torture, make format.
+# make, make check, make run, make install, make lint, make bench, make torture, make format.
 # Variables: CC, B (build folder), SANITIZE=1 (ASan and UBSan), prefix, sysconfdir, DESTDIR.
 
 B        ?= build
@@ -45,7 +45,9 @@ DAEMON_BINS := $(foreach d,$(DAEMONS),$(B)/libexec/$(notdir $(d)))
 TOOL_BINS := $(patsubst tools/%.c,$(B)/sbin/%,$(TOOL_SRCS))
 TEST_BINS := $(patsubst %.c,$(B)/test/%,$(TEST_SRCS))
 
-.PHONY: torture all check unit e2e run install lint format clean
+# Objects stay: make would take them for intermediate files.
+.SECONDARY:
+.PHONY: bench torture all check unit e2e run install lint format clean
 all: $(DAEMON_BINS) $(TOOL_BINS) links
 
 $(B)/obj/%.o: %.c
@@ -82,13 +84,20 @@ $(B)/test/$(1:.c=): $(call obj,$(1)) $(if $(filter tools,$(patsubst %/,%,$(dir $
 endef
 $(foreach t,$(TEST_SRCS),$(eval $(call test_rule,$(t))))
 
+# Load generators for make bench.
+BENCH_BINS := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+$(B)/bench/%: $(B)/obj/bench/%.o $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 .PHONY: links
 links: $(TOOL_BINS) $(DAEMON_BINS)
 	@[ ! -e $(B)/sbin/sendmail ] || for n in mailq newaliases; do ln -sf sendmail $(B)/sbin/$$n; done
 	@[ ! -e $(B)/sbin/postmap ] || ln -sf postmap $(B)/sbin/postalias
 	@[ ! -e $(B)/libexec/smtp ] || ln -sf smtp $(B)/libexec/lmtp
 
-tests: all $(TEST_BINS)
+tests: all $(TEST_BINS) $(BENCH_BINS)
 
 check:
 	@tests/run.sh
@@ -108,6 +117,11 @@ install: all
 # Long: processes are killed while mail flows.
 torture: all
 	POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -m unittest -v tests/crash/test_crash.py
+
+# Figures, beside Postfix's in the same run: bench/README.md.
+bench: all $(BENCH_BINS)
+	@sh tools/install-packages.sh test
+	@POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 bench/run.py
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
