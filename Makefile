@@ -102,13 +102,17 @@ tests: all $(TEST_BINS) $(BENCH_BINS)
 check:
 	@tests/run.sh
 
-# Configuration files that are there already stay as they are.
+# Configuration files that are there already stay as they are.  postdrop needs its group, which
+# tools/create-users.sh makes: without it (DESTDIR, or not root) the package does that.
 install: all
 	install -d $(DESTDIR)$(prefix)/sbin $(DESTDIR)$(libexecdir) $(DESTDIR)$(sysconfdir)/postrider
 	install -m 755 $(TOOL_BINS) $(DESTDIR)$(prefix)/sbin
 	install -m 755 $(DAEMON_BINS) $(DESTDIR)$(libexecdir)
 	for n in mailq newaliases; do ln -sf sendmail $(DESTDIR)$(prefix)/sbin/$$n; done
 	ln -sf postmap $(DESTDIR)$(prefix)/sbin/postalias
+	@if [ "$$(id -u)" = 0 ] && getent group postdrop >/dev/null; then \
+	  chgrp postdrop $(DESTDIR)$(prefix)/sbin/postdrop && chmod 2755 $(DESTDIR)$(prefix)/sbin/postdrop; else \
+	  echo "note: postdrop is not set-gid postdrop: create the users and groups, then install again (INSTALL)"; fi
 	ln -sf smtp $(DESTDIR)$(libexecdir)/lmtp
 	for f in main.cf master.cf aliases; do \
 	  [ ! -e etc/$$f ] || [ -e $(DESTDIR)$(sysconfdir)/postrider/$$f ] || \
