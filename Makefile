@@ -28,7 +28,8 @@ LIBS     := -lev -ldb-5.3 -lseccomp -lidn2 -ljansson -lresolv -lm
 # Libraries, lowest first; lint/includes.sh knows the same order.
 LIB_DIRS := common/base common/net common/mail common/config common/proto common/process tables routing
 # A daemon has a folder of its name; main() is in its main.c.
-DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver delivery/smtp delivery/local
+DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap verify anvil tlsmgr mailauth signer \
+               delivery/smtp delivery/local delivery/virtual delivery/pipe
 
 not_test  = $(filter-out %_test.c %_fuzz.c,$(1))
 LIB_SRCS  := $(call not_test,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
