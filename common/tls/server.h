@@ -6,6 +6,7 @@
 #ifndef POSTRIDER_COMMON_TLS_SERVER_H
 #define POSTRIDER_COMMON_TLS_SERVER_H
 
+#include "common/base/arena.h"
 #include "common/config/config.h"
 #include "common/net/ipc.h"
 #include "common/net/stream.h"
