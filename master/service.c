@@ -195,7 +195,7 @@ static void back_off(struct service *service)
 struct child *service_start(struct service *service)
 {
 	static const struct ipc_protocol protocol = CONTROL_PROTOCOL;
-	static const struct ipc_handler handler = { on_message, on_close };
+	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 	struct child *child;
 	int control = -1;
 	pid_t pid = spawn_process(service->spec, &state.shared, &control);

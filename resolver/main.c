@@ -221,7 +221,7 @@ static void on_close(struct ipc_channel *ch, void *context)
 
 static void peer(int fd, const char *role)
 {
-	static const struct ipc_handler handler = { on_message, on_close };
+	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 	struct caller *c = mem_alloc(sizeof(*c));
 
 	c->channel = ipc_channel_create(fd, &resolver_protocol, &handler, c);

@@ -328,7 +328,7 @@ static void on_close(struct ipc_channel *ch, void *context)
 
 static void accept_peer(int fd, const char *role)
 {
-	static const struct ipc_handler handler = { on_message, on_close };
+	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 	struct peer *p = mem_alloc(sizeof(*p));
 
 	process_busy(1);

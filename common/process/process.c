@@ -61,6 +61,7 @@ struct given_peer {
 	uint64_t number;
 	int fd;
 	ino_t inode;
+	bool told;               /* that we retire */
 };
 
 static struct {
@@ -242,6 +243,23 @@ static void finish_within(double seconds)
 	ev_timer_start(loop_get(), &me.last);
 }
 
+static bool still_there(const struct given_peer *peer)
+{
+	struct stat st;
+
+	return fstat(peer->fd, &st) == 0 && st.st_ino == peer->inode;
+}
+
+/* Peers finish what they have begun with us, and go to our successor with the rest. */
+static void say_bye(void)
+{
+	if (me.stopping)
+		return;
+	for (struct given_peer *peer = me.peers; peer; peer = peer->next)
+		if (!peer->told && still_there(peer))
+			peer->told = ipc_say_bye(peer->fd);
+}
+
 void process_retire(const char *reason)
 {
 	struct ipc_out m;
@@ -259,6 +277,7 @@ void process_retire(const char *reason)
 		ipc_put_text(&m, CONTROL_TEXT, reason);
 		ipc_send(me.control, &m);
 	}
+	say_bye();
 	if (me.ops->retire)
 		me.ops->retire();
 	leave_if_done();
@@ -286,11 +305,12 @@ static void on_peer_check(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct given_peer **link = &me.peers;
 
+	if (me.retiring)
+		say_bye();
 	while (*link) {
 		struct given_peer *peer = *link;
-		struct stat st;
 
-		if (fstat(peer->fd, &st) == 0 && st.st_ino == peer->inode) {
+		if (still_there(peer)) {
 			link = &peer->next;
 			continue;
 		}
@@ -325,6 +345,8 @@ static void take_peer(struct ipc_in *m)
 	if (!ev_is_active(&me.peer_check))
 		ev_timer_again(loop_get(), &me.peer_check);
 	me.ops->peer(fd, name);
+	if (me.retiring)
+		say_bye();
 }
 
 static void take_answer(struct ipc_in *m)
@@ -611,7 +633,7 @@ static void give_up_privileges(void)
 static void serve(long idle)
 {
 	static const struct ipc_protocol protocol = CONTROL_PROTOCOL;
-	static const struct ipc_handler handler = { on_control, on_control_lost };
+	static const struct ipc_handler handler = { .on_message = on_control, .on_close = on_control_lost };
 	struct ev_loop *loop = loop_get();
 	struct ipc_out m;
 

@@ -193,7 +193,7 @@ static void on_close(struct ipc_channel *ch, void *context)
 
 static void peer(int fd, const char *role)
 {
-	static const struct ipc_handler handler = { on_message, on_close };
+	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 	struct agent *agent = mem_alloc(sizeof(*agent));
 	struct ipc_out m;
 
