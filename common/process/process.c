@@ -17,6 +17,7 @@
 #include "common/base/str.h"
 #include "common/net/ipc.h"
 #include "common/process/control.h"
+#include "common/process/file_stamp.h"
 #include "common/process/sandbox.h"
 
 #define MAX_LISTENERS     256
@@ -64,6 +65,12 @@ struct given_peer {
 	bool told;               /* that we retire */
 };
 
+struct watched_file {
+	struct watched_file *next;
+	char *path;
+	uint64_t stamp;
+};
+
 static struct {
 	struct process_info info;
 	const struct process_ops *ops;
@@ -80,6 +87,7 @@ static struct {
 	ev_signal terminate;
 	struct waiter *waiters;
 	struct given_peer *peers;
+	struct watched_file *files;
 	uint32_t last_request;
 	int busy;
 	int busy_told;
@@ -297,6 +305,36 @@ static void on_idle(struct ev_loop *loop, ev_timer *timer, int events)
 		process_retire("idle");
 	else
 		ev_timer_again(loop, timer);
+}
+
+/* --- files that were read --- */
+
+void process_watch_file(const char *path)
+{
+	struct watched_file *file = mem_alloc(sizeof(*file));
+
+	file->path = mem_strdup(path);
+	file->stamp = file_stamp(path);
+	file->next = me.files;
+	me.files = file;
+}
+
+static void report_files(void)
+{
+	struct watched_file *file;
+
+	while ((file = me.files)) {
+		struct ipc_out m;
+
+		ipc_out_start(&m, CONTROL_WATCH, 0);
+		ipc_put_text(&m, CONTROL_TEXT, file->path);
+		ipc_put_u64(&m, CONTROL_NUMBER, file->stamp);
+		if (me.control)
+			ipc_send(me.control, &m);
+		me.files = file->next;
+		free(file->path);
+		free(file);
+	}
 }
 
 /* --- connections by the switchboard --- */
@@ -651,6 +689,7 @@ static void serve(long idle)
 	me.control = ipc_channel_create(CONTROL_FD, &protocol, &handler, NULL);
 	if (me.ops->start)
 		me.ops->start(&me.info);
+	report_files();
 	if (me.control) {
 		ipc_out_start(&m, CONTROL_READY, 0);
 		ipc_send(me.control, &m);

@@ -240,7 +240,7 @@ void tls_client_free(struct tls_client **cp)
 	while (client->sessions)
 		drop_session(client, &client->sessions);
 	SSL_CTX_free(client->ctx);
-	ipc_client_free(&client->signer.tlsmgr);
+	tls_signer_free(&client->signer);
 	free(client);
 	*cp = NULL;
 }
