@@ -216,6 +216,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 	server.settings = (struct smtpd_settings){
 		.myhostname = config_text(c, "myhostname"),
 		.banner = config_text(c, "smtpd_banner"),
+		.forbidden_commands = config_text(c, "smtpd_forbidden_commands"),
 		.message_size_limit = (uint64_t)config_int(c, "message_size_limit"),
 		.line_limit = (size_t)config_int(c, "line_length_limit"),
 		.recipient_limit = config_int(c, "smtpd_recipient_limit"),
