@@ -309,7 +309,7 @@ static bool is_foreign(const struct session *s, struct slice verb)
 	struct slice list = slice_of(s->settings->forbidden_commands), word;
 	char first = verb.ptr[0];
 
-	if (!((first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z')) || verb.ptr[verb.len - 1] == ':')
+	if (!((first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z')) || slice_find(verb, ':') >= 0)
 		return true;
 	while (slice_word(&list, ", \t\r\n", &word))
 		if (slice_eq_nocase(word, verb))
