@@ -5,6 +5,9 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 sh tools/install-packages.sh test || exit 1
+node=tests/e2e/node
+[ "$node/node_modules/.package-lock.json" -nt "$node/package-lock.json" ] ||
+	npm ci --prefix "$node" --no-audit --no-fund >/dev/null || exit 1
 build=${B:-build-check}
 jobs=$(nproc)
 make -s -j"$jobs" B="$build" SANITIZE=1 tests || { echo "0 passed, 1 failed"; exit 1; }

@@ -6,6 +6,8 @@ set -eu
 build="gcc make libc6-dev libev-dev libdb5.3-dev libseccomp-dev libssl-dev libidn2-dev libjansson-dev"
 test="libcmocka-dev clang clang-format universal-ctags python3 nsd swaks strace libclang-rt-14-dev
  python3-aiosmtpd procps git pflogsumm postfix"
+# Node.js may be there from elsewhere, with an npm that Debian's package would quarrel with.
+command -v npm >/dev/null || test="$test nodejs npm"
 [ "${1:-build}" = test ] && wanted="$build $test" || wanted="$build"
 
 missing=
