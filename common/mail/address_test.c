@@ -41,6 +41,9 @@ static void test_paths(void **state)
 		{ "<a@[1.2.3.4>", NULL, NULL, false },
 		{ "<\"a@b.c>", NULL, NULL, false },
 		{ "<\"a\rb\"@b.c>", NULL, NULL, false },
+		{ "<\"@b.c\">", NULL, NULL, false },
+		{ "<\"@b\"@c.d>", "@b@c.d", "", false },
+		{ "<>SIZE=1", NULL, NULL, false },
 		{ "<a b@c.d>", NULL, NULL, false },
 		{ "<a,b@c.d>", NULL, NULL, false },
 		{ "<;id;@c.d>", NULL, NULL, false },
@@ -83,6 +86,10 @@ static void test_lists(void **state)
 		{ ", ,a@b.c,,", "a@b.c" },
 		{ "<a@b.c", NULL },
 		{ "\"open a@b.c", NULL },
+		{ "\"a\001b\"@b.c", NULL },
+		{ "\"a\177b\"@b.c", NULL },
+		{ "\"a\r\n b\"@b.c", "a b@b.c" },
+		{ "\"a\r\n\tb\" <a@b.c>", "a@b.c" },
 		{ "(open a@b.c", NULL },
 	};
 	struct arena *arena = arena_create(0);
@@ -118,6 +125,32 @@ static void test_quote_round_trip(void **state)
 	arena_free(&arena);
 }
 
+/* What stands behind the last '@' of a quoted local part must not get out of its brackets. */
+static void test_quote_keeps_a_path_whole(void **state)
+{
+	static const struct {
+		const char *address, *quoted;
+	} cases[] = {
+		{ "a@b> SIZE=1", "\"a@b> SIZE=1\"" },
+		{ "a@b>,<c@d", "\"a@b>,<c\"@d" },
+		{ "a@b c", "\"a@b c\"" },
+		{ "a@\"b", "\"a@\\\"b\"" },
+		{ "a@", "\"a@\"" },
+		{ "a@[127.0.0.1]", "a@[127.0.0.1]" },
+		{ "a@[127.0.0.1> X", "\"a@[127.0.0.1> X\"" },
+		{ "a@b_c.d-", "a@b_c.d-" },
+	};
+	struct arena *arena = arena_create(0);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct slice quoted = address_quote(arena, slice_of(cases[i].address));
+
+		if (!slice_eq(quoted, slice_of(cases[i].quoted)))
+			fail_msg("%s became %.*s", cases[i].address, SLICE_FMT(quoted));
+	}
+	arena_free(&arena);
+}
+
 static void test_extension(void **state)
 {
 	struct slice user, extension;
@@ -135,6 +168,7 @@ int main(void)
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_quote_round_trip),
+		cmocka_unit_test(test_quote_keeps_a_path_whole),
 		cmocka_unit_test(test_extension),
 	};
 
