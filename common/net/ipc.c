@@ -312,22 +312,20 @@ static int receive(struct ipc_channel *ch, uint8_t *buf, struct ipc_in *m)
 	return 1;
 }
 
+/* A free by the owner meanwhile is left to the caller: see ch->freed. */
 static void dispatch(struct ipc_channel *ch, struct ipc_in *m)
 {
+	ch->in_handler = true;
 	if (ch->greeted) {
-		ch->in_handler = true;
 		ch->handler->on_message(ch, m, ch->context);
-		ch->in_handler = false;
 	} else if (check_hello(ch, m)) {
 		ch->greeted = true;
 	} else {
 		log_warning("%s: the other side speaks another protocol: closing the connection",
 			    ch->protocol->name);
-		close_fds(m->fds, m->fd_count);
-		m->fd_count = 0;
 		channel_lost(ch);
-		return;
 	}
+	ch->in_handler = false;
 	close_fds(m->fds, m->fd_count);
 }
 
