@@ -84,7 +84,8 @@ bool address_valid_literal(struct slice text)
 	unsigned char raw[16];
 	char buf[64];
 
-	if (text.len < 3 || text.len >= sizeof(buf) || text.ptr[0] != '[' || text.ptr[text.len - 1] != ']')
+	if (text.len < 3 || text.len >= sizeof(buf) || text.ptr[0] != '[' || text.ptr[text.len - 1] != ']' ||
+	    slice_find(text, '\0') >= 0)
 		return false;
 	text = slice_sub(text, 1, text.len - 2);
 	bool v6 = slice_starts_nocase(text, SLICE("IPv6:"));

@@ -151,6 +151,33 @@ static void test_quote_keeps_a_path_whole(void **state)
 	arena_free(&arena);
 }
 
+static void test_names_and_literals(void **state)
+{
+	static const struct {
+		struct slice text;
+		bool name, literal;
+	} cases[] = {
+		{ SLICE("example.com"), true, false }, { SLICE("a_b.c-d.9"), true, false },
+		{ SLICE(""), false, false },           { SLICE("a..b"), false, false },
+		{ SLICE(".a"), false, false },         { SLICE("a."), false, false },
+		{ SLICE("-a.b"), false, false },       { SLICE("a-.b"), false, false },
+		{ SLICE("a b"), false, false },        { SLICE("a\0b"), false, false },
+		{ SLICE("[192.0.2.1]"), false, true }, { SLICE("[IPv6:2001:db8::1]"), false, true },
+		{ SLICE("[192.0.2.256]"), false, false }, { SLICE("[2001:db8::1]"), false, false },
+		{ SLICE("[]"), false, false },         { SLICE("[192.0.2.1"), false, false },
+		{ SLICE("[192.0.2.1\0> X]"), false, false }, { SLICE("[IPv6:::\0\"]"), false, false },
+	};
+	char label[80];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(address_valid_hostname(cases[i].text), cases[i].name);
+		assert_int_equal(address_valid_literal(cases[i].text), cases[i].literal);
+	}
+	memset(label, 'a', sizeof(label));
+	assert_true(address_valid_hostname(slice_make(label, 63)));
+	assert_false(address_valid_hostname(slice_make(label, 64)));
+}
+
 static void test_extension(void **state)
 {
 	struct slice user, extension;
@@ -169,6 +196,7 @@ int main(void)
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_quote_round_trip),
 		cmocka_unit_test(test_quote_keeps_a_path_whole),
+		cmocka_unit_test(test_names_and_literals),
 		cmocka_unit_test(test_extension),
 	};
 
