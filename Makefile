@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
-# make, make check, make run, make install, make lint, make fuzz, make torture, make format.
+# make, make check, make run, make install, make lint, make fuzz, make bench, make torture, make
+# format.
 # Variables: CC, B (build folder), SANITIZE=1 (ASan and UBSan), FUZZ_SECONDS (a target), prefix,
 # sysconfdir, DESTDIR.
 
@@ -33,7 +34,8 @@ LIBS     := -lev -ldb-5.3 -lseccomp -lidn2 -ljansson -lresolv -lm
 # Libraries, lowest first; lint/includes.sh knows the same order.
 LIB_DIRS := common/base common/net common/mail common/config common/proto common/process tables routing
 # A daemon has a folder of its name; main() is in its main.c.
-DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver delivery/smtp delivery/local
+DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap verify anvil tlsmgr mailauth signer \
+               delivery/smtp delivery/local delivery/virtual delivery/pipe
 
 not_test  = $(filter-out %_test.c %_fuzz.c,$(1))
 LIB_SRCS  := $(call not_test,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
@@ -53,7 +55,9 @@ TOOL_BINS := $(patsubst tools/%.c,$(B)/sbin/%,$(TOOL_SRCS))
 TEST_BINS := $(patsubst %.c,$(B)/test/%,$(TEST_SRCS))
 FUZZ_BINS := $(patsubst %.c,$(B)/fuzz/%,$(FUZZ_SRCS))
 
-.PHONY: torture all check unit e2e run install lint format clean fuzz fuzzers
+# Objects stay: make would take them for intermediate files.
+.SECONDARY:
+.PHONY: bench torture all check unit e2e run install lint format clean fuzz fuzzers
 all: $(DAEMON_BINS) $(TOOL_BINS) links
 
 $(B)/obj/%.o: %.c
@@ -95,13 +99,20 @@ endef
 $(foreach t,$(TEST_SRCS),$(eval $(call test_rule,$(t),test,-lcmocka)))
 $(foreach t,$(FUZZ_SRCS),$(eval $(call test_rule,$(t),fuzz)))
 
+# Load generators for make bench.
+BENCH_BINS := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+$(B)/bench/%: $(B)/obj/bench/%.o $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 .PHONY: links
 links: $(TOOL_BINS) $(DAEMON_BINS)
 	@[ ! -e $(B)/sbin/sendmail ] || for n in mailq newaliases; do ln -sf sendmail $(B)/sbin/$$n; done
 	@[ ! -e $(B)/sbin/postmap ] || ln -sf postmap $(B)/sbin/postalias
 	@[ ! -e $(B)/libexec/smtp ] || ln -sf smtp $(B)/libexec/lmtp
 
-tests: all $(TEST_BINS)
+tests: all $(TEST_BINS) $(BENCH_BINS)
 
 check:
 	@tests/run.sh
@@ -112,12 +123,17 @@ fuzz:
 	@$(MAKE) -s FUZZ=1 CC=clang B=$(FUZZ_B) fuzzers
 
 # Configuration files that are there already stay as they are.
+# Configuration files that are there already stay as they are.  postdrop needs its group, which
+# tools/create-users.sh makes: without it (DESTDIR, or not root) the package does that.
 install: all
 	install -d $(DESTDIR)$(prefix)/sbin $(DESTDIR)$(libexecdir) $(DESTDIR)$(sysconfdir)/postrider
 	install -m 755 $(TOOL_BINS) $(DESTDIR)$(prefix)/sbin
 	install -m 755 $(DAEMON_BINS) $(DESTDIR)$(libexecdir)
 	for n in mailq newaliases; do ln -sf sendmail $(DESTDIR)$(prefix)/sbin/$$n; done
 	ln -sf postmap $(DESTDIR)$(prefix)/sbin/postalias
+	@if [ "$$(id -u)" = 0 ] && getent group postdrop >/dev/null; then \
+	  chgrp postdrop $(DESTDIR)$(prefix)/sbin/postdrop && chmod 2755 $(DESTDIR)$(prefix)/sbin/postdrop; else \
+	  echo "note: postdrop is not set-gid postdrop: create the users and groups, then install again (INSTALL)"; fi
 	ln -sf smtp $(DESTDIR)$(libexecdir)/lmtp
 	for f in main.cf master.cf aliases; do \
 	  [ ! -e etc/$$f ] || [ -e $(DESTDIR)$(sysconfdir)/postrider/$$f ] || \
@@ -127,6 +143,11 @@ install: all
 torture: all
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) tests/fuzz.sh
 	POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -m unittest -v tests/crash/test_crash.py
+
+# Figures, beside Postfix's in the same run: bench/README.md.
+bench: all $(BENCH_BINS)
+	@sh tools/install-packages.sh test
+	@POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 bench/run.py
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

@@ -146,3 +146,8 @@ size_t cache_count(const struct cache *c)
 {
 	return c->count;
 }
+
+size_t cache_bytes(const struct cache *c)
+{
+	return c->used;
+}

@@ -21,5 +21,6 @@ enum cache_result cache_find(struct cache *cache, struct slice name, enum dns_ty
 void cache_put(struct cache *cache, struct slice name, enum dns_type type, const struct dns_answer *answer,
 	       double ttl, double now);
 size_t cache_count(const struct cache *cache);
+size_t cache_bytes(const struct cache *cache);
 
 #endif

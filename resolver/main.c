@@ -40,7 +40,7 @@ static struct {
 	struct flight *flights[FLIGHT_BUCKETS];
 	size_t in_flight;
 	struct task_group tasks;
-	uint64_t questions, hits, upstream_questions, stale;
+	struct resolver_counters counters;
 } me;
 
 static void send_answer(struct caller *c, uint32_t request, const struct dns_answer *answer)
@@ -84,7 +84,7 @@ static void fly(void *arg)
 	const struct dns_answer *cached;
 	uint32_t ttl;
 
-	me.upstream_questions++;
+	me.counters.upstream++;
 	upstream_ask(me.upstream, f->name, f->type, arena, &answer, &ttl);
 	if (answer.status != DNS_TEMPORARY) {
 		double seconds = ttl < me.min_ttl ? me.min_ttl : ttl > me.max_ttl ? me.max_ttl : ttl;
@@ -92,13 +92,14 @@ static void fly(void *arg)
 		cache_put(me.cache, f->name, f->type, &answer, seconds, loop_now());
 		settle(f, &answer);
 	} else if (cache_find(me.cache, f->name, f->type, loop_now(), &cached) != CACHE_MISS) {
-		me.stale++;
+		me.counters.stale++;
 		old = *cached;
 		old.stale = true;
 		for (size_t i = 0; i < old.count; i++)
 			old.records[i].ttl = STALE_TTL;
 		settle(f, &old);
 	} else {
+		me.counters.temporary++;
 		settle(f, &answer);
 	}
 	arena_free(&arena);
@@ -155,15 +156,25 @@ static void ask(struct caller *c, uint32_t request, struct slice name, enum dns_
 
 /* --- callers --- */
 
-static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
+static void send_counters(struct caller *c, uint32_t request)
 {
-	struct caller *c = context;
+	struct ipc_out packet;
+
+	me.counters.entries = cache_count(me.cache);
+	me.counters.bytes = cache_bytes(me.cache);
+	me.counters.in_flight = me.in_flight;
+	if (resolver_put_counters(&packet, request, &me.counters))
+		(void)ipc_send(c->channel, &packet);
+}
+
+static void answer_question(struct caller *c, const struct ipc_in *m)
+{
 	const struct dns_answer *answer;
 	uint8_t scratch[WIRE_QUERY_MAX];
 	struct slice name;
 	enum dns_type type;
 
-	me.questions++;
+	me.counters.questions++;
 	if (m->type != RESOLVER_QUERY || !resolver_get_query(m, &name, &type) ||
 	    wire_query(0, name, type, scratch) == 0) {
 		send_status(c, m->request, DNS_INVALID);
@@ -171,13 +182,13 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 	}
 	switch (cache_find(me.cache, name, type, loop_now(), &answer)) {
 	case CACHE_REFRESH:
-		me.hits++;
+		me.counters.hits++;
 		send_answer(c, m->request, answer);
 		if (!find_flight(name, type))
 			(void)start_flight(name, type);
 		break;
 	case CACHE_HIT:
-		me.hits++;
+		me.counters.hits++;
 		send_answer(c, m->request, answer);
 		break;
 	case CACHE_STALE:
@@ -185,6 +196,14 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 		ask(c, m->request, name, type);
 		break;
 	}
+}
+
+static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
+{
+	if (m->type == RESOLVER_STATUS)
+		send_counters(context, m->request);
+	else
+		answer_question(context, m);
 }
 
 static void on_close(struct ipc_channel *ch, void *context)

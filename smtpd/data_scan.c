@@ -14,23 +14,26 @@ void data_scan_start(struct data_scan *scan, bool dots)
 	*scan = (struct data_scan){ .dots = dots, .state = LINE_START, .after_crlf = true };
 }
 
-static void emit(struct data_scan *scan, struct slice bytes, struct str *out)
+/* Text of the present line that has been stored. */
+static void count(struct data_scan *scan, struct slice bytes)
 {
-	if (bytes.len == 0)
-		return;
-	if (scan->line == 0 && bytes.ptr[0] == '.')
+	if (scan->line == 0 && bytes.len > 0 && bytes.ptr[0] == '.')
 		scan->content.leading_dots = true;
-	if (!scan->content.eight_bit)
-		for (size_t i = 0; i < bytes.len && !scan->content.eight_bit; i++)
-			scan->content.eight_bit = (unsigned char)bytes.ptr[i] > 127;
-	str_append(out, bytes);
 	scan->line += (uint32_t)bytes.len;
 	scan->content.length += bytes.len;
 }
 
-static void end_line(struct data_scan *scan, bool crlf, struct str *out)
+static void emit(struct data_scan *scan, struct slice bytes, struct str *out)
 {
-	str_append(out, SLICE("\r\n"));
+	if (bytes.len == 0)
+		return;
+	str_append(out, bytes);
+	count(scan, bytes);
+}
+
+/* Its CRLF has been stored. */
+static void line_ended(struct data_scan *scan, bool crlf)
+{
 	scan->content.length += 2;
 	if (scan->line > scan->content.longest_line)
 		scan->content.longest_line = scan->line;
@@ -44,13 +47,25 @@ static void end_line(struct data_scan *scan, bool crlf, struct str *out)
 	scan->state = LINE_START;
 }
 
-/* Text up to the next CR or LF, in one piece. */
+static void end_line(struct data_scan *scan, bool crlf, struct str *out)
+{
+	str_append(out, SLICE("\r\n"));
+	line_ended(scan, crlf);
+}
+
+/* Text up to the next CR or LF, in one piece; with its CRLF when that is all of the line. */
 static size_t feed_text(struct data_scan *scan, struct slice in, struct str *out)
 {
 	ptrdiff_t lf = slice_find(in, '\n');
 	size_t len = lf < 0 ? in.len : (size_t)lf;
 	ptrdiff_t cr = slice_find(slice_sub(in, 0, len), '\r');
 
+	if (cr >= 0 && cr == lf - 1) {
+		str_append(out, slice_sub(in, 0, (size_t)lf + 1));
+		count(scan, slice_sub(in, 0, (size_t)cr));
+		line_ended(scan, true);
+		return (size_t)lf + 1;
+	}
 	if (cr >= 0)
 		len = (size_t)cr;
 	emit(scan, slice_sub(in, 0, len), out);
@@ -130,6 +145,7 @@ size_t data_scan_feed(struct data_scan *scan, struct slice in, struct str *out, 
 	}
 	if (!scan->header_done)
 		scan->content.header_length = scan->content.length;
+	scan->content.eight_bit = scan->content.eight_bit || slice_has_eight_bit(slice_sub(in, 0, at));
 	return at;
 }
 

@@ -169,8 +169,12 @@ static bool bdb_changed(void *impl)
 		st.st_mtim.tv_nsec != t->modified.tv_nsec);
 }
 
-const struct table_type table_hash = { "hash", true, bdb_open, bdb_table_close, bdb_lookup, bdb_changed };
-const struct table_type table_btree = { "btree", true, bdb_open, bdb_table_close, bdb_lookup, bdb_changed };
+const struct table_type table_hash = {
+	.name = "hash", .folds = true, .open = bdb_open, .close = bdb_table_close, .lookup = bdb_lookup, .changed = bdb_changed
+};
+const struct table_type table_btree = {
+	.name = "btree", .folds = true, .open = bdb_open, .close = bdb_table_close, .lookup = bdb_lookup, .changed = bdb_changed
+};
 
 /* --- writing --- */
 

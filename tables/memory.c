@@ -293,9 +293,18 @@ static void *unix_open(const char *name, struct err *err)
 	return NULL;
 }
 
-const struct table_type table_texthash = { "texthash", true, texthash_open, memory_close, memory_lookup,
-					   memory_changed };
-const struct table_type table_inline = { "inline", true, inline_open, memory_close, memory_lookup, NULL };
-const struct table_type table_static = { "static", false, static_open, memory_close, static_lookup, NULL };
-const struct table_type table_fail = { "fail", false, fail_open, memory_close, fail_lookup, NULL };
-const struct table_type table_unix = { "unix", false, unix_open, memory_close, memory_lookup, memory_changed };
+const struct table_type table_texthash = {
+	.name = "texthash", .folds = true, .open = texthash_open, .close = memory_close, .lookup = memory_lookup, .changed = memory_changed
+};
+const struct table_type table_inline = {
+	.name = "inline", .folds = true, .open = inline_open, .close = memory_close, .lookup = memory_lookup
+};
+const struct table_type table_static = {
+	.name = "static", .open = static_open, .close = memory_close, .lookup = static_lookup
+};
+const struct table_type table_fail = {
+	.name = "fail", .open = fail_open, .close = memory_close, .lookup = fail_lookup
+};
+const struct table_type table_unix = {
+	.name = "unix", .open = unix_open, .close = memory_close, .lookup = memory_lookup, .changed = memory_changed
+};

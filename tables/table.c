@@ -16,6 +16,13 @@ struct table_list {
 	size_t count;
 };
 
+static ipc_connect_fn *proxy_connect;
+
+void tables_use_proxy(ipc_connect_fn *connect)
+{
+	proxy_connect = connect;
+}
+
 /* "proxy:hash:/x" is hash:/x: opened here before the sandbox closes. */
 static struct slice without_proxy(struct slice spec)
 {
@@ -41,7 +48,10 @@ static struct table *open_lazily(struct slice spec, struct err *err)
 	table->type = type;
 	char *text = mem_slicedup(name);
 
-	table->impl = type->open(text, &table->open_error);
+	if (type->outside && proxy_connect)
+		err_set(&table->open_error, ERR_TEMPORARY, "proxymap is not there");
+	else
+		table->impl = type->open(text, &table->open_error);
 	free(text);
 	if (!table->impl)
 		err_prefix(&table->open_error, "table %s", table->spec);

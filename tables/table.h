@@ -8,6 +8,7 @@
 
 #include "common/base/arena.h"
 #include "common/base/err.h"
+#include "common/net/ipc.h"
 
 struct table;
 
@@ -26,6 +27,13 @@ enum table_result table_lookup(struct table *table, struct slice key, struct are
 			       struct slice *value, struct err *err) MUST_USE;
 /* Was the file behind it replaced or rewritten since it was opened?  One fstat/stat a call. */
 bool table_changed(struct table *table);
+
+/*
+ * For processes in a sandbox: from now on tables of types that need a server, a socket or a program
+ * (struct table_type's `outside`) are asked through proxymap, which `connect` reaches; a lookup suspends
+ * the task then.  Without this call, as in commands and proxymap itself, they are opened here.
+ */
+void tables_use_proxy(ipc_connect_fn *connect);
 
 /* "hash:/etc/a, proxy:unix:passwd.byname static:{x y}": tried in order. */
 struct table_list;

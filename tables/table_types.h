@@ -8,6 +8,7 @@
 struct table_type {
 	const char *name;
 	bool folds;    /* keys are folded to lower case before lookup */
+	bool outside;  /* needs a server, a socket or a program: from a sandbox through proxymap */
 	void *(*open)(const char *name, struct err *err);
 	void (*close)(void *impl);
 	enum table_result (*lookup)(void *impl, struct slice key, struct arena *arena, struct slice *value,

@@ -16,6 +16,7 @@
 #include "common/config/config.h"
 #include "common/process/instance.h"
 #include "tools/lib/check.h"
+#include "tools/lib/dns.h"
 
 #define STOP_SECONDS 30
 
@@ -187,6 +188,11 @@ static bool show_processes(const struct config *config)
 	return any;
 }
 
+static int command_dns(const struct command_line *line)
+{
+	return dns_command(line->config, line->argc, line->argv);
+}
+
 static int command_status(const struct command_line *line)
 {
 	pid_t pid = running(line->config);
@@ -194,7 +200,8 @@ static int command_status(const struct command_line *line)
 	if (pid == 0)
 		return 1;
 	fprintf(stderr, "postrider: the Postrider mail system is running: PID: %ld\n", (long)pid);
-	(void)show_processes(line->config);
+	if (show_processes(line->config))
+		dns_show_counters(line->config);
 	return 0;
 }
 
@@ -215,25 +222,6 @@ static int command_check(const struct command_line *line)
 	fputs(str_cstr(&report), good ? stdout : stderr);
 	str_free(&report);
 	return good ? 0 : 1;
-}
-
-static int command_dns(const struct command_line *line)
-{
-	struct str path = { 0 };
-	char **argv = mem_alloc((size_t)(line->argc + 4) * sizeof(*argv));
-	size_t n = 0;
-	int status;
-
-	str_printf(&path, "%s/postrider-dns", config_text(line->config, "command_directory"));
-	argv[n++] = path.data;
-	argv[n++] = option_c;
-	argv[n++] = line->config_dir;
-	for (int i = 0; i < line->argc; i++)
-		argv[n++] = line->argv[i];
-	status = run(argv);
-	free(argv);
-	str_free(&path);
-	return status;
 }
 
 static const struct {

@@ -77,6 +77,20 @@ ptrdiff_t slice_rfind(struct slice s, char c)
 	return at ? at - s.ptr : -1;
 }
 
+bool slice_has_eight_bit(struct slice s)
+{
+	uint64_t seen = 0, word;
+	size_t at = 0;
+
+	for (; at + sizeof(word) <= s.len; at += sizeof(word)) {
+		memcpy(&word, s.ptr + at, sizeof(word));
+		seen |= word;
+	}
+	for (; at < s.len; at++)
+		seen |= (unsigned char)s.ptr[at];
+	return seen & 0x8080808080808080u;
+}
+
 struct slice slice_trim(struct slice s)
 {
 	while (s.len > 0 && is_space(s.ptr[0])) {

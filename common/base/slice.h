@@ -46,6 +46,9 @@ int slice_compare(struct slice a, struct slice b);
 ptrdiff_t slice_find(struct slice s, char c);
 ptrdiff_t slice_rfind(struct slice s, char c);
 
+/* Is some byte above 127? */
+bool slice_has_eight_bit(struct slice s);
+
 /* Without white space (space, tab, CR, LF, VT, FF) at both ends. */
 struct slice slice_trim(struct slice s);
 

@@ -4,13 +4,24 @@
 enum tag {
 	TAG_END,
 	TAG_SENDER, TAG_FULL_NAME, TAG_CLIENT_NAME, TAG_CLIENT_ADDRESS, TAG_CLIENT_PORT, TAG_HELO,
-	TAG_PROTOCOL, TAG_SASL_METHOD, TAG_SASL_LOGIN, TAG_ENVID,
+	TAG_PROTOCOL, TAG_SASL_METHOD, TAG_SASL_LOGIN, TAG_ENVID, TAG_FILTER,
+	TAG_REDIRECT, TAG_PREPEND,
 	TAG_ORIGIN = 32, TAG_UID, TAG_RET, TAG_FLAGS, TAG_ARRIVAL
 };
 
-#define FLAG_8BITMIME 1
-#define FLAG_SMTPUTF8 2
-#define FLAG_REWRITE  4
+static const struct {
+	uint64_t bit;
+	size_t offset;
+} flags[] = {
+	{ 1, offsetof(struct message_envelope, body_8bitmime) },
+	{ 2, offsetof(struct message_envelope, smtputf8) },
+	{ 4, offsetof(struct message_envelope, rewrite_header) },
+	{ 8, offsetof(struct message_envelope, hold) },
+	{ 16, offsetof(struct message_envelope, discard) },
+	{ 32, offsetof(struct message_envelope, no_address_mappings) },
+	{ 64, offsetof(struct message_envelope, no_header_body_checks) },
+};
+#define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
 
 static const struct {
 	uint8_t tag;
@@ -26,6 +37,9 @@ static const struct {
 	{ TAG_SASL_METHOD, offsetof(struct message_envelope, sasl_method) },
 	{ TAG_SASL_LOGIN, offsetof(struct message_envelope, sasl_login) },
 	{ TAG_ENVID, offsetof(struct message_envelope, envid) },
+	{ TAG_FILTER, offsetof(struct message_envelope, filter) },
+	{ TAG_REDIRECT, offsetof(struct message_envelope, redirect) },
+	{ TAG_PREPEND, offsetof(struct message_envelope, prepend) },
 };
 
 static void put_little(struct str *out, uint64_t v, size_t bytes)
@@ -59,6 +73,16 @@ static void put_number(struct str *out, enum tag tag, uint64_t value)
 	message_put_u64(out, value);
 }
 
+static uint64_t flags_of(const struct message_envelope *e)
+{
+	uint64_t bits = 0;
+
+	for (size_t i = 0; i < FLAG_COUNT; i++)
+		if (*(const bool *)((const char *)e + flags[i].offset))
+			bits |= flags[i].bit;
+	return bits;
+}
+
 bool message_envelope_encode(struct str *out, const struct message_envelope *e)
 {
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -75,9 +99,7 @@ bool message_envelope_encode(struct str *out, const struct message_envelope *e)
 	put_number(out, TAG_ORIGIN, (uint8_t)e->origin);
 	put_number(out, TAG_UID, e->uid);
 	put_number(out, TAG_RET, (uint64_t)e->ret);
-	put_number(out, TAG_FLAGS,
-		   (e->body_8bitmime ? FLAG_8BITMIME : 0) | (e->smtputf8 ? FLAG_SMTPUTF8 : 0) |
-			   (e->rewrite_header ? FLAG_REWRITE : 0));
+	put_number(out, TAG_FLAGS, flags_of(e));
 	/* Microseconds: good for 290,000 years, and no foreign double comes in. */
 	put_number(out, TAG_ARRIVAL, e->arrival > 0 && e->arrival < 9e12 ? (uint64_t)(e->arrival * 1e6) : 0);
 	str_append_byte(out, TAG_END);
@@ -108,9 +130,8 @@ static bool store_number(struct message_envelope *e, enum tag tag, uint64_t v)
 		e->ret = (enum message_ret)(v <= RET_HDRS ? v : 0);
 		return v <= RET_HDRS;
 	case TAG_FLAGS:
-		e->body_8bitmime = v & FLAG_8BITMIME;
-		e->smtputf8 = v & FLAG_SMTPUTF8;
-		e->rewrite_header = v & FLAG_REWRITE;
+		for (size_t i = 0; i < FLAG_COUNT; i++)
+			*(bool *)((char *)e + flags[i].offset) = v & flags[i].bit;
 		return true;
 	case TAG_ARRIVAL:
 		e->arrival = (double)v / 1e6;

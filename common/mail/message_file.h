@@ -75,10 +75,17 @@ struct message_envelope {
 	struct slice sasl_method;
 	struct slice sasl_login;
 	struct slice envid;            /* decoded */
+	struct slice filter;           /* content_filter, FILTER: "transport:nexthop" for all recipients; empty: none */
+	struct slice redirect;         /* REDIRECT: goes here instead of to the recipients; only on the way to cleanup */
+	struct slice prepend;          /* header fields to put first, whole, CRLF lines; only on the way to cleanup */
 	enum message_ret ret;
 	bool body_8bitmime;            /* BODY=8BITMIME */
 	bool smtputf8;
 	bool rewrite_header;           /* client is local: local_header_rewrite_clients */
+	bool hold;                     /* HOLD: committed in state MESSAGE_HOLD */
+	bool discard;                  /* DISCARD: answered as if committed, and thrown away */
+	bool no_address_mappings;      /* receive_override_options */
+	bool no_header_body_checks;
 	double arrival;                /* wall clock, seconds */
 	struct message_recipient *recipients;
 	size_t recipient_count;

@@ -12,7 +12,9 @@ const struct ipc_protocol resolver_protocol = { "resolver", 1 };
 enum field {
 	FIELD_NAME = 1, FIELD_TYPE, FIELD_STATUS, FIELD_SECURE, FIELD_STALE, FIELD_CANONICAL,
 	/* A record is these five, in this order. */
-	FIELD_RECORD_TYPE, FIELD_TTL, FIELD_PREFERENCE, FIELD_RECORD_NAME, FIELD_DATA
+	FIELD_RECORD_TYPE, FIELD_TTL, FIELD_PREFERENCE, FIELD_RECORD_NAME, FIELD_DATA,
+	FIELD_QUESTIONS, FIELD_HITS, FIELD_UPSTREAM, FIELD_STALE_COUNT, FIELD_TEMPORARY, FIELD_ENTRIES, FIELD_BYTES,
+	FIELD_IN_FLIGHT
 };
 
 const char *dns_status_text(enum dns_status status)
@@ -45,6 +47,18 @@ const char *dns_type_text(enum dns_type type)
 		return "TLSA";
 	}
 	return "?";
+}
+
+bool dns_type_parse(struct slice text, enum dns_type *type)
+{
+	static const enum dns_type types[] = { DNS_A, DNS_CNAME, DNS_PTR, DNS_MX, DNS_TXT, DNS_AAAA, DNS_TLSA };
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		*type = types[i];
+		if (slice_eq_nocase(text, slice_of(dns_type_text(*type))))
+			return true;
+	}
+	return false;
 }
 
 bool resolver_put_answer(struct ipc_out *m, uint32_t request, const struct dns_answer *answer)
@@ -174,4 +188,42 @@ void resolver_query_ptr(struct ipc_client *client, const struct sockaddr *addres
 		snprintf(name + len, sizeof(name) - len, "ip6.arpa");
 	}
 	resolver_query(client, slice_of(name), DNS_PTR, deadline, arena, answer);
+}
+
+bool resolver_put_counters(struct ipc_out *m, uint32_t request, const struct resolver_counters *counters)
+{
+	ipc_out_start(m, RESOLVER_COUNTERS, request);
+	ipc_put_u64(m, FIELD_QUESTIONS, counters->questions);
+	ipc_put_u64(m, FIELD_HITS, counters->hits);
+	ipc_put_u64(m, FIELD_UPSTREAM, counters->upstream);
+	ipc_put_u64(m, FIELD_STALE_COUNT, counters->stale);
+	ipc_put_u64(m, FIELD_TEMPORARY, counters->temporary);
+	ipc_put_u64(m, FIELD_ENTRIES, counters->entries);
+	ipc_put_u64(m, FIELD_BYTES, counters->bytes);
+	ipc_put_u64(m, FIELD_IN_FLIGHT, counters->in_flight);
+	return !m->failed;
+}
+
+bool resolver_ask_counters(struct ipc_client *client, double deadline, struct resolver_counters *counters,
+			   struct err *err)
+{
+	struct ipc_reply reply;
+	struct ipc_out m;
+	bool ok;
+
+	if (!ipc_client_connect(client, deadline, err))
+		return false;
+	ipc_out_start(&m, RESOLVER_STATUS, ipc_client_request(client));
+	if (!ipc_client_call(client, &m, deadline, &reply, err))
+		return false;
+	ok = reply.in.type == RESOLVER_COUNTERS && ipc_get_u64(&reply.in, FIELD_QUESTIONS, &counters->questions) &&
+	     ipc_get_u64(&reply.in, FIELD_HITS, &counters->hits) &&
+	     ipc_get_u64(&reply.in, FIELD_UPSTREAM, &counters->upstream) &&
+	     ipc_get_u64(&reply.in, FIELD_STALE_COUNT, &counters->stale) &&
+	     ipc_get_u64(&reply.in, FIELD_TEMPORARY, &counters->temporary) &&
+	     ipc_get_u64(&reply.in, FIELD_ENTRIES, &counters->entries) &&
+	     ipc_get_u64(&reply.in, FIELD_BYTES, &counters->bytes) &&
+	     ipc_get_u64(&reply.in, FIELD_IN_FLIGHT, &counters->in_flight);
+	ipc_reply_free(&reply);
+	return ok || err_set(err, ERR_SYNTAX, "malformed counters from the resolver");
 }

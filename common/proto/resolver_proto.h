@@ -49,6 +49,19 @@ void resolver_query_ptr(struct ipc_client *client, const struct sockaddr *addres
 			struct arena *arena, struct dns_answer *answer);
 const char *dns_status_text(enum dns_status status);
 const char *dns_type_text(enum dns_type type);
+/* "MX", "mx": false when it is none of ours. */
+bool dns_type_parse(struct slice text, enum dns_type *type);
+
+/* What the resolver has done since it started, and holds now. */
+struct resolver_counters {
+	uint64_t questions, hits, upstream, stale, temporary;
+	uint64_t entries, bytes, in_flight;
+};
+/* Suspends the task. */
+bool resolver_ask_counters(struct ipc_client *client, double deadline, struct resolver_counters *counters,
+			   struct err *err) MUST_USE;
+bool resolver_put_counters(struct ipc_out *m, uint32_t request, const struct resolver_counters *counters);
+
 /* Both directions' codecs, used by the resolver and the stub. */
 bool resolver_put_query(struct ipc_out *m, uint32_t request, struct slice name, enum dns_type type);
 /* Unknown types are malformed. */

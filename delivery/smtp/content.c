@@ -134,14 +134,6 @@ static bool read_at(int fd, void *buf, size_t len, uint64_t offset, struct err *
 	return true;
 }
 
-static bool has_eight_bit(struct slice s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		if (s.ptr[i] & 0x80)
-			return true;
-	return false;
-}
-
 /* The old header goes out too where it is not replaced. */
 static bool old_header_utf8(const struct content *c, const struct delivery_job *job, struct arena *arena,
 			    struct err *err)
@@ -150,14 +142,14 @@ static bool old_header_utf8(const struct content *c, const struct delivery_job *
 	char *buf;
 
 	if (c->memory.ptr)
-		return has_eight_bit(slice_sub(c->memory, 0, left));
+		return slice_has_eight_bit(slice_sub(c->memory, 0, left));
 	buf = arena_alloc(arena, HELD_MAX);
 	for (uint64_t at = MESSAGE_CONTENT_OFFSET; left > 0;) {
 		size_t n = left < HELD_MAX ? (size_t)left : HELD_MAX;
 
 		if (!read_at(job->fd, buf, n, at, err))
 			return false;
-		if (has_eight_bit(slice_make(buf, n)))
+		if (slice_has_eight_bit(slice_make(buf, n)))
 			return true;
 		at += n;
 		left -= n;
@@ -203,7 +195,7 @@ bool content_open(struct content *c, const struct delivery_job *job, size_t line
 	c->open_end = c->length >= 2 && memcmp(end, "\r\n", 2) != 0;
 	if (c->open_end)
 		c->plain = false;
-	c->header_utf8 = has_eight_bit(c->header);
+	c->header_utf8 = slice_has_eight_bit(c->header);
 	if (!c->header_utf8 && !l->replaces_header && l->content.eight_bit)
 		c->header_utf8 = old_header_utf8(c, job, arena, &trouble);
 	c->size = c->header.len + c->length;

@@ -20,6 +20,11 @@ struct config *tool_config(const char *dir)
 	return config;
 }
 
+void tool_use_config(const struct config *config)
+{
+	loaded = config;
+}
+
 int tool_connect(const char *service, double deadline, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: ISC
+"""make bench: Postrider's figures beside Postfix's, measured in one run on one disk."""
+
+import os
+import tempfile
+
+import big
+import idle
+import relay
+import resolver
+from servers import Postfix, Postrider
+
+BUILD = os.environ["POSTRIDER_BUILD"]
+
+
+def row(what, ours, theirs, unit, ratio, wanted):
+    print(f"{what:<44} {ours:>10} {theirs:>10} {unit:<6} {ratio:>8}   {wanted}", flush=True)
+
+
+def relaying():
+    theirs = relay.run(Postfix)
+    ours = relay.run(Postrider, messages=4 * relay.MESSAGES)
+    row("relay: messages a second", f"{ours['messages_per_second']:.0f}", f"{theirs['messages_per_second']:.0f}", "/s",
+        f"{ours['messages_per_second'] / theirs['messages_per_second']:.1f} x", "at least 6 x; goal 10 x")
+    row("relay: CPU a message, all processes", f"{ours['cpu_us']:.0f}", f"{theirs['cpu_us']:.0f}", "us",
+        f"{theirs['cpu_us'] / ours['cpu_us']:.1f} x", "at most 350 us; goal 200")
+
+
+def sessions():
+    ours = idle.run(Postrider, 5000, smtpd_client_connection_count_limit="0")
+    theirs = idle.run(Postfix, 200, default_process_limit="300", smtpd_client_connection_count_limit="0")
+    row("idle session after EHLO (5000; Postfix: 200)", f"{ours['kib_per_session']:.1f}",
+        f"{theirs['kib_per_session']:.0f}", "KiB", f"{theirs['kib_per_session'] / ours['kib_per_session']:.0f} x",
+        "at most 60 KiB")
+
+
+def questions():
+    ours = resolver.run(BUILD)
+    row("resolver: cached answers to one client", f"{ours['questions_per_second']:.0f}", "-", "/s", "",
+        "at least 50000")
+    row("resolver: CPU a cached answer", f"{ours['cpu_us']:.1f}", "-", "us", "", "")
+
+
+def message():
+    reader, both = big.copy(BUILD, tempfile.gettempdir())
+    ours, theirs = big.run(Postrider), big.run(Postfix)
+    row("25 MB through a relay: CPU", f"{ours['cpu_ms']:.0f}", f"{theirs['cpu_ms']:.0f}", "ms",
+        f"{theirs['cpu_ms'] / ours['cpu_ms']:.1f} x", "")
+    row("  against one copy into a synced file", f"{ours['cpu_ms'] / reader / 1e3:.1f} x",
+        f"{theirs['cpu_ms'] / reader / 1e3:.1f} x", "",
+        "", f"at most 3 x its reader's {reader * 1e3:.0f} ms ({both * 1e3:.0f} with the writer)")
+
+
+def main():
+    print(f"{'':<44} {'Postrider':>10} {'Postfix':>10}")
+    for part in (relaying, sessions, questions, message):
+        part()
+
+
+if __name__ == "__main__":
+    main()
