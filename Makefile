@@ -122,7 +122,6 @@ fuzzers: $(FUZZ_BINS)
 fuzz:
 	@$(MAKE) -s FUZZ=1 CC=clang B=$(FUZZ_B) fuzzers
 
-# Configuration files that are there already stay as they are.
 # Configuration files that are there already stay as they are.  postdrop needs its group, which
 # tools/create-users.sh makes: without it (DESTDIR, or not root) the package does that.
 install: all
