@@ -294,9 +294,14 @@ static int receive(struct ipc_channel *ch, uint8_t *buf, struct ipc_in *m)
 	while (got < 0 && errno == EINTR);
 	if (got < 0 && (errno == EAGAIN || errno == ENOBUFS))
 		return 0;
-	if (got <= 0)
+	if (got < 0)
 		return -1;
+	/* Also an empty packet, which looks like the end, may have brought some. */
 	take_descriptors(&msg, m);
+	if (got == 0) {
+		close_fds(m->fds, m->fd_count);
+		return -1;
+	}
 	m->data = buf;
 	m->len = (size_t)got;
 	if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || !ipc_valid(buf, m->len)) {

@@ -281,6 +281,26 @@ static int count_descriptors(void)
 	return count;
 }
 
+/* Sends a packet with `count` descriptors. */
+static void say_with_descriptors(int fd, struct slice packet, size_t count)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int) * (IPC_FDS + 2))];
+	} control = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)packet.ptr, packet.len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
+			      .msg_controllen = CMSG_SPACE(sizeof(int) * count) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int) * count);
+	for (size_t i = 0; i < count; i++)
+		((int *)(void *)CMSG_DATA(c))[i] = STDERR_FILENO;
+	assert_int_equal(sendmsg(fd, &msg, 0), packet.len);
+}
+
 /* Descriptors that nobody takes are closed, also those of a packet that is refused. */
 static void test_descriptors_are_closed(void **state)
 {
@@ -292,30 +312,33 @@ static void test_descriptors_are_closed(void **state)
 	turns();
 	before = count_descriptors();
 	for (size_t count = 1; count <= IPC_FDS + 2; count++) {
-		union {
-			struct cmsghdr align;
-			char space[CMSG_SPACE(sizeof(int) * (IPC_FDS + 2))];
-		} control = { 0 };
 		struct ipc_out m;
-		struct iovec iov;
-		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
-				      .msg_controllen = CMSG_SPACE(sizeof(int) * count) };
-		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
 		ipc_out_start(&m, 1, (uint32_t)count);
-		iov = (struct iovec){ m.data, m.len };
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * count);
-		for (size_t i = 0; i < count; i++)
-			((int *)(void *)CMSG_DATA(c))[i] = STDERR_FILENO;
 		if (!o.closed)
-			assert_true(sendmsg(peer, &msg, 0) > 0);
+			say_with_descriptors(peer, slice_make(m.data, m.len), count);
 		turns();
 		assert_int_equal(o.closed, count > IPC_FDS);
 		assert_int_equal(count_descriptors(), before - o.closed);
 	}
 	assert_int_equal(o.messages, IPC_FDS);
+	close(peer);
+}
+
+/* An empty packet reads like the end of the connection, but it may carry descriptors. */
+static void test_descriptors_of_an_empty_packet(void **state)
+{
+	struct owner o;
+	int peer, before;
+
+	owner_start(&o, &peer);
+	say_hello(peer, "echo", 1);
+	turns();
+	before = count_descriptors();
+	say_with_descriptors(peer, SLICE(""), IPC_FDS);
+	turns();
+	assert_true(o.closed);
+	assert_int_equal(count_descriptors(), before - 1);
 	close(peer);
 }
 
@@ -401,6 +424,7 @@ int main(void)
 		cmocka_unit_test(test_wrong_hello_closes),
 		cmocka_unit_test(test_freed_in_handler),
 		cmocka_unit_test(test_descriptors_are_closed),
+		cmocka_unit_test(test_descriptors_of_an_empty_packet),
 		cmocka_unit_test(test_queue),
 		cmocka_unit_test(test_queue_has_a_limit),
 		cmocka_unit_test(test_late_answer),
