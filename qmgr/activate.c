@@ -9,9 +9,12 @@
 #include "common/base/task.h"
 #include "qmgr/qmgr.h"
 
+#define SWEEP_EVERY 60
+
 static struct {
 	const struct config *config;
 	struct router *router;
+	double next_sweep;
 } me;
 
 void activate_open(const struct config *config, struct router *router)
@@ -177,12 +180,22 @@ static void count_recipients(struct message *m)
 	}
 }
 
+/* Before a message's destinations are looked up: none of them has a job yet. */
+static void sweep_destinations(void)
+{
+	if (loop_now() < me.next_sweep)
+		return;
+	me.next_sweep = loop_now() + SWEEP_EVERY;
+	schedule_sweep(agents_schedule(), loop_now());
+}
+
 void message_activate(struct slice id)
 {
 	struct message *m = message_open(id);
 	struct job *jobs = NULL;
 	double lifetime;
 
+	sweep_destinations();
 	if (!m)
 		return;
 	if (m->layout.state == MESSAGE_HOLD) {
