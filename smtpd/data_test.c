@@ -140,13 +140,13 @@ static void test_bdat_and_other_commands(void **state)
 		{ "BDAT 1\r\naEHLO d\r\nDATA\r\n", "250 250 503", 0 },
 		{ "BDAT 1\r\naQUIT\r\n", "250 221", 0 },
 		/* The count is needed to know where commands go on. */
-		{ "BDAT\r\nNOOP\r\n", "501", 0 },
-		{ "BDAT x\r\nNOOP\r\n", "501", 0 },
-		{ "BDAT -1\r\nNOOP\r\n", "501", 0 },
-		{ "BDAT 1 FIRST\r\nNOOP\r\n", "501", 0 },
-		{ "BDAT 1 LAST x\r\nNOOP\r\n", "501", 0 },
-		{ "BDAT 18446744073709551616\r\nNOOP\r\n", "501", 0 },
-		{ "BDAT 9999999999999999999\r\nNOOP\r\n", "501", 0 },
+		{ "BDAT\r\nNOOP\r\n", "521", 0 },
+		{ "BDAT x\r\nNOOP\r\n", "521", 0 },
+		{ "BDAT -1\r\nNOOP\r\n", "521", 0 },
+		{ "BDAT 1 FIRST\r\nNOOP\r\n", "521", 0 },
+		{ "BDAT 1 LAST x\r\nNOOP\r\n", "521", 0 },
+		{ "BDAT 18446744073709551616\r\nNOOP\r\n", "521", 0 },
+		{ "BDAT 9999999999999999999\r\nNOOP\r\n", "521", 0 },
 		{ "RSET\r\nBDAT 6\r\nNOOP\r\nNOOP\r\n", "250 503 250", 0 },
 		{ "RSET\r\nMAIL FROM:<t@x>\r\nBDAT 6 LAST\r\nNOOP\r\nNOOP\r\n", "250 250 554 250", 0 },
 	};
@@ -230,7 +230,7 @@ static void test_chunks_behind_a_failure(void **state)
 	world_make(&w);
 	w.settings.message_size_limit = 5;
 	str_append_text(&input, TO "BDAT 10\r\n0123456789BDAT 6\r\nNOOP\r\nBDAT 6 LAST\r\nNOOP\r\nNOOP\r\nDATA\r\n");
-	assert_string_equal(world_codes(&w, str_cstr(&input)), "220 250 250 250 552 552 552 250 503");
+	assert_string_equal(world_codes(&w, str_cstr(&input)), "220 250 250 250 552 551 551 250 503");
 	assert_int_equal(w.committed, 0);
 	str_free(&input);
 	world_free(&w);

@@ -86,9 +86,10 @@ static void talk(struct run *r, struct memory_stream *m, struct arena *arena)
 {
 	struct smtp_target target = { .host = SLICE("mx"), .text = SLICE("192.0.2.1"), .port = 25 };
 	struct smtp_session *s = smtp_session_create(memory_stream_open(m), &target, SLICE("x"));
+	static const struct smtp_policy plain = { .level = TLS_NONE };
 	struct smtp_failure failure = { 0 };
 
-	if (smtp_session_greet(s, &r->settings, arena, &failure)) {
+	if (smtp_session_greet(s, &r->settings, &plain, arena, &failure) == SMTP_GREETED) {
 		for (int i = 0; i < ROUNDS && r->d.undecided > 0 && !s->broken; i++)
 			smtp_transaction(&r->d, s);
 		for (size_t i = 0; i < RECIPIENTS; i++) {
