@@ -27,7 +27,7 @@ rank() {
 	esac
 }
 while IFS=: read -r file _ line; do
-	case "$file" in *_test.c|*_fuzz.c|bench/*) continue ;; esac
+	case "$file" in *_test.c|*_fuzz.c|bench/*|tests/*) continue ;; esac
 	target=$(sed -E 's/.*"(.*)".*/\1/' <<<"$line")
 	from=$(rank "$file") to=$(rank "$target")
 	[ "$to" -le "$from" ] || say "$file includes $target, which lies above it"
