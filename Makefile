@@ -141,7 +141,7 @@ install: all
 # Long: processes are killed while mail flows, and each decoder is fuzzed for minutes.
 torture: all
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) tests/fuzz.sh
-	POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -m unittest -v tests/crash/test_crash.py
+	POSTRIDER_CRASH_MESSAGES=5000 POSTRIDER_CRASH_KILLS=10 POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -W ignore -m unittest -v tests/crash/test_crash.py
 
 # Figures, beside Postfix's in the same run: bench/README.md.
 bench: all $(BENCH_BINS)
