@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /* showq: lists the queue.  qmgr says what there is, the files say the rest. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/mail/listing.h"
 #include "common/process/process.h"
 #include "common/proto/qmgr_proto.h"
-#include "showq/listing.h"
 
 #define TIMEOUT   300
 #define PIECE     30000u
@@ -22,7 +23,7 @@ static struct {
 struct caller {
 	struct ipc_channel *channel;  /* to the command; NULL when it is gone */
 	struct ipc_client *qmgr;
-	bool json, asked, complete;
+	bool json, asked, complete, begun;
 	struct str ids;               /* "ID queue\n" … */
 	struct task_event more;
 };
@@ -74,23 +75,6 @@ static bool ask_qmgr(struct caller *c, struct err *err)
 
 /* --- the listing --- */
 
-static void put_message(struct caller *c, struct slice id, struct slice queue, struct str *out)
-{
-	struct arena *arena = arena_create(4096);
-	struct listing l = { .id = arena_cstr(arena, id), .queue = arena_cstr(arena, queue) };
-	int fd = openat(me.queue_fd, message_id_name(l.id), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct err err;
-
-	/* Gone meanwhile: delivered. */
-	if (fd >= 0 && message_read_layout(fd, &l.layout, &err) && strcmp(l.layout.id, l.id) == 0 &&
-	    message_read_envelope(fd, &l.layout, arena, &l.envelope, &err) &&
-	    message_read_results(fd, &l.layout, l.envelope.recipient_count, arena, &l.results, &err))
-		(c->json ? listing_json : listing_text)(&l, out);
-	if (fd >= 0)
-		close(fd);
-	arena_free(&arena);
-}
-
 static bool send_text(struct caller *c, struct slice text)
 {
 	while (text.len > 0) {
@@ -114,27 +98,28 @@ static bool send_text(struct caller *c, struct slice text)
 static void list(struct caller *c)
 {
 	struct slice rest = str_slice(&c->ids), line;
+	struct listing_sum sum = { 0 };
 	struct str out = { 0 };
-	size_t count = 0;
+	char id_text[MESSAGE_ID_SIZE], queue_text[16];
 	bool ok = true;
 
-	if (!c->json && rest.len > 0)
-		str_append_text(&out, listing_header);
 	while (ok && slice_cut(&rest, '\n', &line)) {
 		struct slice queue = line, id;
 
 		slice_cut(&queue, ' ', &id);
-		put_message(c, id, queue, &out);
-		count++;
+		snprintf(id_text, sizeof(id_text), "%.*s", SLICE_FMT(id));
+		snprintf(queue_text, sizeof(queue_text), "%.*s", SLICE_FMT(queue));
+		if (!c->json && !c->begun)
+			listing_start(&out);
+		c->begun = true;
+		listing_add(me.queue_fd, id_text, queue_text, c->json, &sum, &out);
 		if (out.len >= PIECE) {
 			ok = send_text(c, str_slice(&out));
 			str_clear(&out);
 		}
 	}
-	if (!c->json && count == 0)
-		str_append_text(&out, "Mail queue is empty\n");
-	else if (!c->json)
-		str_printf(&out, "-- %zu Request%s.\n", count, count == 1 ? "" : "s");
+	if (!c->json)
+		listing_end(&sum, &out);
 	if (ok)
 		(void)send_text(c, str_slice(&out));
 	str_free(&out);

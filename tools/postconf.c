@@ -108,11 +108,28 @@ static void show_one(const char *name, const struct main_cf_line *lines, const s
 		show(name, line ? line->value.ptr : p && p->value ? p->value : "");
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* In order of name. */
 static void show_set(const struct main_cf_line *lines, const struct config *config)
 {
+	const char **names;
+	size_t count = 0;
+
+	for (const struct main_cf_line *l = lines; l; l = l->next)
+		count++;
+	names = mem_alloc((count + 1) * sizeof(*names));
+	count = 0;
 	for (const struct main_cf_line *l = lines; l; l = l->next)
 		if (find_line(lines, l->name) == l)
-			show_one(l->name.ptr, lines, config);
+			names[count++] = l->name.ptr;
+	qsort(names, count, sizeof(*names), by_name);
+	for (size_t i = 0; i < count; i++)
+		show_one(names[i], lines, config);
+	free(names);
 }
 
 static void warn_unknown(const struct main_cf_line *lines)
@@ -137,7 +154,8 @@ static void show_parameters(int count, char **names)
 		log_fatal("%s", err.text);
 	if (count > 0) {
 		for (int i = 0; i < count; i++)
-			show_one(names[i], lines, config);
+			if (!me.set_only || find_line(lines, slice_of(names[i])))
+				show_one(names[i], lines, config);
 	} else if (me.set_only) {
 		show_set(lines, config);
 	} else {

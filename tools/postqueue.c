@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /* postqueue: lists the queue, and has deferred mail tried now. */
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/mail/listing.h"
 #include "common/proto/qmgr_proto.h"
 #include "tools/lib/connect.h"
 
@@ -13,6 +16,7 @@
 struct request {
 	char action;             /* p j f i s */
 	const char *argument;
+	const struct config *config;
 	bool complete;
 	int status;
 	struct task_event event;
@@ -39,6 +43,45 @@ static void on_lost(void *context)
 	task_event_broadcast(&r->event);
 }
 
+/* By the files themselves, which only root can read. */
+static void list_directly(const struct request *r)
+{
+	struct listing_sum sum = { 0 };
+	struct str path = { 0 }, out = { 0 };
+	const struct dirent *entry;
+	DIR *folder;
+
+	if (geteuid() != 0)
+		log_fatal("Queue report unavailable - mail system is down");
+	log_warning("Mail system is down -- accessing queue directly");
+	str_printf(&path, "%s/queue", config_text(r->config, "queue_directory"));
+	folder = opendir(str_cstr(&path));
+	while (folder && (entry = readdir(folder))) {
+		struct message_layout layout;
+		struct err err;
+		int fd = openat(dirfd(folder), entry->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		bool there = fd >= 0 && message_read_layout(fd, &layout, &err);
+
+		if (fd >= 0)
+			close(fd);
+		if (!there)
+			continue;
+		if (sum.messages == 0 && r->action == 'p')
+			listing_start(&out);
+		listing_add(dirfd(folder), layout.id, layout.state == MESSAGE_HOLD ? "hold" : "deferred", r->action == 'j', &sum,
+			    &out);
+		fwrite(out.data, 1, out.len, stdout);
+		str_clear(&out);
+	}
+	if (r->action == 'p')
+		listing_end(&sum, &out);
+	fwrite(out.data ? out.data : "", 1, out.len, stdout);
+	if (folder)
+		closedir(folder);
+	str_free(&out);
+	str_free(&path);
+}
+
 static void list(void *arg)
 {
 	struct request *r = arg;
@@ -48,8 +91,11 @@ static void list(void *arg)
 
 	ipc_client_on_event(client, on_text, r);
 	ipc_client_on_lost(client, on_lost, r);
-	if (!ipc_client_connect(client, loop_now() + TIMEOUT, &err))
-		log_fatal("%s", err.text);
+	if (!ipc_client_connect(client, loop_now() + TIMEOUT, &err)) {
+		ipc_client_free(&client);
+		list_directly(r);
+		return;
+	}
 	ipc_out_start(&packet, QMGR_LIST, 0);
 	ipc_put_text(&packet, QMGR_FIELD_TEXT, r->action == 'j' ? "json" : "text");
 	(void)ipc_client_send(client, &packet);
@@ -109,6 +155,7 @@ int main(int argc, char **argv)
 		return 64;
 	}
 	config = tool_config(dir);
+	r.config = config;
 	tool_run(r.action == 'p' || r.action == 'j' ? list : flush, &r);
 	config_free(&config);
 	return r.status;

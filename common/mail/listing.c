@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
+#include "common/mail/listing.h"
+
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <time.h>
-
-#include "showq/listing.h"
-
-const char listing_header[] = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n";
+#include <unistd.h>
 
 static unsigned long long size_of(const struct listing *l)
 {
@@ -78,4 +78,38 @@ void listing_json(const struct listing *l, struct str *out)
 	str_append_byte(out, '\n');
 	free(line);
 	json_decref(root);
+}
+
+void listing_start(struct str *out)
+{
+	str_append_text(out, "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n");
+}
+
+void listing_add(int queue_fd, const char *id, const char *queue, bool json, struct listing_sum *sum, struct str *out)
+{
+	struct arena *arena = arena_create(4096);
+	struct listing l = { .id = id, .queue = queue };
+	int fd = openat(queue_fd, message_id_name(id), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct err err;
+
+	/* Gone meanwhile: delivered. */
+	if (fd >= 0 && message_read_layout(fd, &l.layout, &err) && strcmp(l.layout.id, id) == 0 &&
+	    message_read_envelope(fd, &l.layout, arena, &l.envelope, &err) &&
+	    message_read_results(fd, &l.layout, l.envelope.recipient_count, arena, &l.results, &err)) {
+		(json ? listing_json : listing_text)(&l, out);
+		sum->messages++;
+		sum->bytes += size_of(&l);
+	}
+	if (fd >= 0)
+		close(fd);
+	arena_free(&arena);
+}
+
+void listing_end(const struct listing_sum *sum, struct str *out)
+{
+	if (sum->messages == 0)
+		str_append_text(out, "Mail queue is empty\n");
+	else
+		str_printf(out, "-- %llu Kbytes in %zu Request%s.\n", (unsigned long long)sum->bytes / 1024, sum->messages,
+			   sum->messages == 1 ? "" : "s");
 }
