@@ -2,11 +2,13 @@
 #include <stdlib.h>
 
 #include "common/base/str.h"
+#include "tables/proxy.h"
 #include "tables/table_types.h"
 
 struct table {
 	char *spec;
 	const struct table_type *type;
+	struct proxy_table *proxy; /* asked through proxymap; then `impl` and perhaps `type` are NULL */
 	void *impl;              /* NULL: could not be opened */
 	struct err open_error;
 };
@@ -15,13 +17,6 @@ struct table_list {
 	struct table **tables;
 	size_t count;
 };
-
-static ipc_connect_fn *proxy_connect;
-
-void tables_use_proxy(ipc_connect_fn *connect)
-{
-	proxy_connect = connect;
-}
 
 /* "proxy:hash:/x" is hash:/x: opened here before the sandbox closes. */
 static struct slice without_proxy(struct slice spec)
@@ -39,7 +34,7 @@ static struct table *open_lazily(struct slice spec, struct err *err)
 
 	slice_cut(&name, ':', &type_name);
 	type = table_type_find(type_name);
-	if (!type || name.ptr == NULL) {
+	if (name.ptr == NULL || !(type || table_type_is_outside(type_name))) {
 		err_set(err, ERR_SYNTAX, "\"%.*s\": unknown table type or missing name", SLICE_FMT(spec));
 		return NULL;
 	}
@@ -48,12 +43,14 @@ static struct table *open_lazily(struct slice spec, struct err *err)
 	table->type = type;
 	char *text = mem_slicedup(name);
 
-	if (type->outside && proxy_connect)
-		err_set(&table->open_error, ERR_TEMPORARY, "proxymap is not there");
-	else
+	if (proxy_table_wanted() && table_type_is_outside(type_name))
+		table->proxy = proxy_table_create(without_proxy(spec).ptr ? table->spec : text);
+	else if (type)
 		table->impl = type->open(text, &table->open_error);
+	else
+		err_set(&table->open_error, ERR_TEMPORARY, "tables of this type were left out when this program was built");
 	free(text);
-	if (!table->impl)
+	if (!table->impl && !table->proxy)
 		err_prefix(&table->open_error, "table %s", table->spec);
 	return table;
 }
