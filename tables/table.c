@@ -23,6 +23,18 @@ void tables_use_proxy(ipc_connect_fn *connect)
 	proxy_connect = connect;
 }
 
+static const struct config *used_config;
+
+void tables_use_config(const struct config *config)
+{
+	used_config = config;
+}
+
+const struct config *tables_config(void)
+{
+	return used_config;
+}
+
 /* "proxy:hash:/x" is hash:/x: opened here before the sandbox closes. */
 static struct slice without_proxy(struct slice spec)
 {
