@@ -46,10 +46,10 @@ void proxy_table_free(struct proxy_table **table)
 	*table = NULL;
 }
 
-enum table_result proxy_table_lookup(struct proxy_table *table, struct slice key, bool keep_case,
+enum table_result proxy_table_lookup(struct proxy_table *table, struct slice key,
 				     struct arena *arena, struct slice *value, struct err *err)
 {
-	struct proxymap_question question = { slice_of(table->spec), key, keep_case };
+	struct proxymap_question question = { slice_of(table->spec), key };
 	struct proxymap_answer answer;
 
 	*value = SLICE_NONE;

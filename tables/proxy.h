@@ -17,7 +17,7 @@ void proxy_table_free(struct proxy_table **table);
  * or says that the lookup failed.  After a time-out the table rests for a few seconds, in
  * which each lookup fails at once: who asks for many keys is not held up for each of them.
  */
-enum table_result proxy_table_lookup(struct proxy_table *table, struct slice key, bool keep_case,
+enum table_result proxy_table_lookup(struct proxy_table *table, struct slice key,
 				     struct arena *arena, struct slice *value, struct err *err) MUST_USE;
 
 #endif

@@ -18,6 +18,18 @@ struct table_list {
 	size_t count;
 };
 
+static const struct config *used_config;
+
+void tables_use_config(const struct config *config)
+{
+	used_config = config;
+}
+
+const struct config *tables_config(void)
+{
+	return used_config;
+}
+
 /* "proxy:hash:/x" is hash:/x: opened here before the sandbox closes. */
 static struct slice without_proxy(struct slice spec)
 {
@@ -28,7 +40,7 @@ static struct slice without_proxy(struct slice spec)
 
 static struct table *open_lazily(struct slice spec, struct err *err)
 {
-	struct slice name = without_proxy(spec), type_name;
+	struct slice plain = without_proxy(spec), name = plain, type_name;
 	const struct table_type *type;
 	struct table *table;
 
@@ -41,12 +53,14 @@ static struct table *open_lazily(struct slice spec, struct err *err)
 	table = mem_alloc(sizeof(*table));
 	table->spec = mem_slicedup(spec);
 	table->type = type;
-	char *text = mem_slicedup(name);
+
+	/* `name` goes on to the end of `plain`. */
+	char *text = mem_slicedup(plain);
 
 	if (proxy_table_wanted() && table_type_is_outside(type_name))
-		table->proxy = proxy_table_create(without_proxy(spec).ptr ? table->spec : text);
+		table->proxy = proxy_table_create(text);
 	else if (type)
-		table->impl = type->open(text, &table->open_error);
+		table->impl = type->open(text + type_name.len + 1, &table->open_error);
 	else
 		err_set(&table->open_error, ERR_TEMPORARY, "tables of this type were left out when this program was built");
 	free(text);
@@ -59,7 +73,7 @@ struct table *table_open(const char *spec, struct err *err)
 {
 	struct table *table = open_lazily(slice_of(spec), err);
 
-	if (table && !table->impl) {
+	if (table && !table->impl && !table->proxy) {
 		*err = table->open_error;
 		table_close(&table);
 	}
@@ -74,6 +88,7 @@ void table_close(struct table **tablep)
 		return;
 	if (table->impl)
 		table->type->close(table->impl);
+	proxy_table_free(&table->proxy);
 	free(table->spec);
 	free(table);
 	*tablep = NULL;
@@ -90,11 +105,14 @@ enum table_result table_lookup(struct table *table, struct slice key, struct are
 	enum table_result result;
 
 	*value = SLICE_NONE;
-	if (!table->impl) {
+	if (!table->impl && !table->proxy) {
 		*err = table->open_error;
 		return TABLE_ERROR;
 	}
-	if (table->type->folds) {
+	if (table->proxy) {
+		/* Folded there, as its type says. */
+		result = proxy_table_lookup(table->proxy, key, arena, value, err);
+	} else if (table->type->folds) {
 		struct str folded = { 0 };
 
 		str_append_lower(&folded, key);

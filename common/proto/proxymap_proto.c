@@ -12,7 +12,7 @@
 
 const struct ipc_protocol proxymap_protocol = { "proxymap", 1 };
 
-enum field { FIELD_TABLE = 1, FIELD_KEY, FIELD_KEEP_CASE, FIELD_STATUS, FIELD_TEXT, FIELD_LENGTH };
+enum field { FIELD_TABLE = 1, FIELD_KEY, FIELD_STATUS, FIELD_TEXT, FIELD_LENGTH };
 
 bool proxymap_put_question(struct ipc_out *m, uint32_t request, const struct proxymap_question *question)
 {
@@ -21,21 +21,17 @@ bool proxymap_put_question(struct ipc_out *m, uint32_t request, const struct pro
 	ipc_out_start(m, PROXYMAP_LOOKUP, request);
 	ipc_put_bytes(m, FIELD_TABLE, question->table);
 	ipc_put_bytes(m, FIELD_KEY, question->key);
-	ipc_put_u64(m, FIELD_KEEP_CASE, question->keep_case);
 	return !m->failed;
 }
 
 bool proxymap_get_question(const struct ipc_in *m, struct proxymap_question *question)
 {
-	uint64_t keep_case;
-
 	*question = (struct proxymap_question){ 0 };
 	if (m->type != PROXYMAP_LOOKUP || !ipc_get_bytes(m, FIELD_TABLE, &question->table) ||
-	    !ipc_get_bytes(m, FIELD_KEY, &question->key) || !ipc_get_u64(m, FIELD_KEEP_CASE, &keep_case))
+	    !ipc_get_bytes(m, FIELD_KEY, &question->key))
 		return false;
-	question->keep_case = keep_case != 0;
 	return question->table.len > 0 && question->table.len <= PROXYMAP_TABLE_MAX &&
-	       question->key.len <= PROXYMAP_KEY_MAX && keep_case <= 1;
+	       question->key.len <= PROXYMAP_KEY_MAX;
 }
 
 /* A file in memory that nobody can change any more, or -1. */

@@ -16,8 +16,7 @@ enum proxymap_message { PROXYMAP_LOOKUP = 1, PROXYMAP_ANSWER };
 
 struct proxymap_question {
 	struct slice table;      /* "pgsql:/etc/postrider/users.cf": without "proxy:" */
-	struct slice key;
-	bool keep_case;          /* for tables that fold keys: not this one */
+	struct slice key;        /* as asked for: who has the table folds it */
 };
 
 enum proxymap_status { PROXYMAP_FOUND = 1, PROXYMAP_NOT_FOUND, PROXYMAP_ERROR };
