@@ -53,8 +53,6 @@ static struct table *open_lazily(struct slice spec, struct err *err)
 	table = mem_alloc(sizeof(*table));
 	table->spec = mem_slicedup(spec);
 	table->type = type;
-
-	/* `name` goes on to the end of `plain`. */
 	char *text = mem_slicedup(plain);
 
 	if (proxy_table_wanted() && table_type_is_outside(type_name))
