@@ -248,7 +248,9 @@ struct table_query *table_query_open(const struct table_settings *settings, cons
 
 	q->arena = arena_create(0);
 	q->name = arena_strdup(q->arena, table_settings_name(settings));
-	q->format = arena_strdup(q->arena, table_settings_text(settings, "result_format", "%s"));
+	/* result_filter: what ldap_table(5) called it once. */
+	q->format = arena_strdup(q->arena, table_settings_text(settings, "result_format",
+							       table_settings_text(settings, "result_filter", "%s")));
 	bool ok = check_template(q->format, true, q->name, &q->key, err) &&
 		  table_settings_int(settings, "expansion_limit", 0, 0, 1000000000, &q->limit, err) &&
 		  table_query_add_template(q, query, err);

@@ -12,7 +12,6 @@
 #include "common/base/task.h"
 
 #define HOSTS_MAX   64
-#define SLOTS       8      /* lookups at a time in a table, each with a connection of its own */
 #define IDLE_TIME   60.0
 #define REST_FIRST  1.0    /* a host that failed */
 #define REST_LONGEST 30.0
@@ -232,7 +231,8 @@ static void run_attempt(void *arg)
 			return;
 		kind->disconnect(a->handle);
 		a->handle = NULL;
-		if (server_clock() >= a->deadline)
+		/* A server that is slow is not asked the same again. */
+		if (a->err.code == ERR_TIMEOUT || server_clock() >= a->deadline)
 			return;
 	}
 }
@@ -329,10 +329,10 @@ bool server_pool_ask(struct server_pool *pool, void *question, struct err *err)
 	struct attempt a = { .pool = pool, .question = question, .deadline = server_clock() + SERVER_PATIENCE };
 	bool ok;
 
-	while (task_current() && pool->busy >= SLOTS) {
-		enum task_wait waited = task_event_wait(&pool->released, loop_now() + SERVER_PATIENCE);
+	while (task_current() && pool->busy >= SERVER_LOOKUPS) {
+		double left = a.deadline - server_clock();
 
-		if (waited != TASK_READY)
+		if (left <= 0 || task_event_wait(&pool->released, loop_now() + left) != TASK_READY)
 			return err_set(err, ERR_TEMPORARY, "too many lookups at a time: the servers are slow");
 	}
 	pool->busy++;

@@ -10,6 +10,9 @@
 #include "common/base/err.h"
 #include "common/base/slice.h"
 
+/* Lookups at a time in one table, each with a worker thread and a connection of its own. */
+#define SERVER_LOOKUPS 8
+
 struct server_host {
 	const char *text;         /* as configured: for messages */
 	const char *name;         /* host, or path of a Unix socket; a URI whole */
@@ -22,7 +25,7 @@ enum server_result {
 	SERVER_DONE,              /* answered: found or not is the question's business */
 	SERVER_FAILED,            /* an error that no other host would do better with */
 	SERVER_REFUSED,           /* the host has an error to tell; the connection is good */
-	SERVER_LOST               /* the connection is not */
+	SERVER_LOST               /* the connection is not; with ERR_TIMEOUT the host is not asked again now */
 };
 
 /* What a type of server does; all of it in worker threads, a connection in one at a time. */
