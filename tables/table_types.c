@@ -40,8 +40,10 @@ const struct table_type *table_type_at(size_t index)
 
 const struct table_type *table_type_find(struct slice name)
 {
-	for (size_t i = 0; table_type_at(i); i++)
-		if (slice_eq(name, slice_of(types[i]->name)))
-			return types[i];
+	const struct table_type *type;
+
+	for (size_t i = 0; (type = table_type_at(i)) != NULL; i++)
+		if (slice_eq(name, slice_of(type->name)))
+			return type;
 	return NULL;
 }
