@@ -14,6 +14,7 @@
 #include "common/proto/cleanup_proto.h"
 #include "common/proto/resolver_proto.h"
 #include "smtpd/restrictions.h"
+#include "tables/table.h"
 
 #define OPEN_TIMEOUT   60
 #define COMMIT_TIMEOUT 300
@@ -213,6 +214,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 {
 	const struct config *c = info->config;
 
+	tables_use_proxy(process_connect);
 	server.settings = (struct smtpd_settings){
 		.myhostname = config_text(c, "myhostname"),
 		.banner = config_text(c, "smtpd_banner"),

@@ -9,7 +9,7 @@
 bool proxy_table_wanted(void);
 
 struct proxy_table;
-/* `spec`: "type:name". */
+/* `spec`: "type:name" or "proxy:type:name", which proxymap serves under other conditions. */
 struct proxy_table *proxy_table_create(const char *spec);
 void proxy_table_free(struct proxy_table **table);
 /*

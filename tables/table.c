@@ -56,7 +56,7 @@ static struct table *open_lazily(struct slice spec, struct err *err)
 	char *text = mem_slicedup(plain);
 
 	if (proxy_table_wanted() && table_type_is_outside(type_name))
-		table->proxy = proxy_table_create(text);
+		table->proxy = proxy_table_create(table->spec);
 	else if (type)
 		table->impl = type->open(text + type_name.len + 1, &table->open_error);
 	else
@@ -121,7 +121,9 @@ enum table_result table_lookup(struct table *table, struct slice key, struct are
 	}
 	if (result == TABLE_ERROR) {
 		err->code = ERR_TEMPORARY;
-		err_prefix(err, "table %s", table->spec);
+		/* What proxymap says has it already. */
+		if (!slice_starts(slice_of(err->text), SLICE("table ")))
+			err_prefix(err, "table %s", table->spec);
 	}
 	return result;
 }

@@ -15,7 +15,7 @@ enum proxymap_message { PROXYMAP_LOOKUP = 1, PROXYMAP_ANSWER };
 #define PROXYMAP_VALUE_MAX ((size_t)16 << 20)   /* beyond what a packet holds it goes beside, as a descriptor */
 
 struct proxymap_question {
-	struct slice table;      /* "pgsql:/etc/postrider/users.cf": without "proxy:" */
+	struct slice table;      /* "pgsql:/etc/postrider/users.cf", or with "proxy:" in front as it is configured */
 	struct slice key;        /* as asked for: who has the table folds it */
 };
 
