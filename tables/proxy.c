@@ -17,11 +17,17 @@ struct proxy_table {
 static struct {
 	ipc_connect_fn *connect;
 	struct ipc_client *client;
+	size_t tables;
 } me;
 
 void tables_use_proxy(ipc_connect_fn *connect)
 {
 	me.connect = connect;
+}
+
+bool tables_may_wait(void)
+{
+	return me.tables > 0;
 }
 
 bool proxy_table_wanted(void)
@@ -34,6 +40,7 @@ struct proxy_table *proxy_table_create(const char *spec)
 	struct proxy_table *table = mem_alloc(sizeof(*table));
 
 	table->spec = mem_strdup(spec);
+	me.tables++;
 	return table;
 }
 
@@ -41,6 +48,7 @@ void proxy_table_free(struct proxy_table **table)
 {
 	if (!*table)
 		return;
+	me.tables--;
 	free((*table)->spec);
 	free(*table);
 	*table = NULL;

@@ -35,6 +35,8 @@ bool table_changed(struct table *table);
  * the task then.  Without this call, as in commands and proxymap itself, they are opened here.
  */
 void tables_use_proxy(ipc_connect_fn *connect);
+/* Is one of this process's tables asked through proxymap?  Then lookups belong into tasks. */
+bool tables_may_wait(void);
 
 /*
  * What tables take from main.cf: settings of sqlite:NAME and kin, sizes of caches.  Before tables are
