@@ -213,8 +213,13 @@ static bool take_attribute(struct asking *a, LDAPMessage *entry, const char *nam
 static bool take_entry(struct asking *a, LDAPMessage *entry, long depth)
 {
 	unsigned uses = uses_of_entry(a, entry);
+	char *dn = ldap_get_dn(a->ld, entry);
 	BerElement *ber = NULL;
 	bool ok = true;
+
+	if (dn && depth == 0)
+		(void)is_new(a, slice_of(dn));
+	ldap_memfree(dn);
 
 	for (char *name = ldap_first_attribute(a->ld, entry, &ber); name; name = ldap_next_attribute(a->ld, entry, ber)) {
 		unsigned use = use_of(a->own, name);
