@@ -34,10 +34,10 @@ server_lib_ldap  := -lldap -llber
 server_lib_redis := -lhiredis
 SERVER_LIBS := -Wl,--as-needed $(foreach t,$(SERVER_TYPES),$(server_lib_$(t))) -Wl,--no-as-needed
 
-LIBS     := -lev -ldb-5.3 -lseccomp -lidn2 -ljansson -lresolv -lm
+LIBS     := -lev -ldb-5.3 -lseccomp -lidn2 -ljansson -lssl -lcrypto -lresolv -lm
 
 # Libraries, lowest first; lint/includes.sh knows the same order.
-LIB_DIRS := common/base common/net common/mail common/config common/proto common/process tables routing
+LIB_DIRS := common/base common/net common/mail common/config common/proto common/process common/tls tables routing
 # A daemon has a folder of its name; main() is in its main.c.
 DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap verify anvil tlsmgr mailauth signer \
                delivery/smtp delivery/local delivery/virtual delivery/pipe

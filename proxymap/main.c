@@ -172,7 +172,7 @@ static void on_close(struct ipc_channel *ch, void *context)
 
 static void peer(int fd, const char *role)
 {
-	static const struct ipc_handler handler = { on_message, on_close };
+	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 	struct caller *c = mem_alloc(sizeof(*c));
 	const struct service_row *row = service_row_find(role);
 

@@ -96,6 +96,8 @@ void stream_free(struct stream **sp)
 	if (!s)
 		return;
 	s->ops->close(s->backend);
+	if (s->fd >= 0)
+		fd_close(s);
 	free(s->in);
 	str_free(&s->out);
 	free(s);
@@ -133,6 +135,21 @@ size_t stream_replace(struct stream *s, const struct stream_ops *ops, void *back
 	s->ops = ops;
 	s->backend = backend;
 	return dropped;
+}
+
+enum task_wait stream_wait_fd(struct stream *s, int events, double deadline)
+{
+	return s->io ? task_io_wait(s->io, events, deadline) : TASK_CANCELLED;
+}
+
+void *stream_backend(const struct stream *s, const struct stream_ops *ops)
+{
+	return s->ops == ops ? s->backend : NULL;
+}
+
+double stream_deadline(const struct stream *s)
+{
+	return s->deadline;
 }
 
 void stream_set_deadline(struct stream *s, double deadline)

@@ -13,6 +13,7 @@
 
 #include "common/base/err.h"
 #include "common/base/slice.h"
+#include "common/base/task.h"
 
 struct stream;
 
@@ -45,8 +46,16 @@ void stream_free(struct stream **s);              /* closes; does not flush */
 int stream_fd(const struct stream *s);            /* -1 when there is none */
 int stream_errno(const struct stream *s);
 const char *stream_status_text(enum stream_status status);
-/* Puts another backend in place (STARTTLS); unread input is thrown away and its count returned. */
+/*
+ * Puts another backend in place (STARTTLS); unread input is thrown away and its count returned.  A
+ * socket below stays the stream's: the new backend may use stream_fd and stream_wait_fd, and does not close it.
+ */
 size_t stream_replace(struct stream *s, const struct stream_ops *ops, void *backend);
+/* Waits for the socket itself, whatever backend is above it; TASK_CANCELLED when there is none. */
+enum task_wait stream_wait_fd(struct stream *s, int events, double deadline);
+/* The backend, when it is one of these operations; else NULL. */
+void *stream_backend(const struct stream *s, const struct stream_ops *ops);
+double stream_deadline(const struct stream *s);
 
 /* Absolute time for all calls that follow; stream_set_timeout is now + seconds. */
 void stream_set_deadline(struct stream *s, double deadline);

@@ -19,6 +19,7 @@ static const struct service_row rows[] = {
 	  SERVICE_ALWAYS | SERVICE_LISTENS, "" },
 	{ "resolver", "postrider-dns", ROOT_EMPTY, SYS_BASE | SYS_ACCEPT | SYS_THREADS | SYS_INET, COUNT_ONE,
 	  SERVICE_AT_START | SERVICE_ALWAYS | SERVICE_LISTENS, " smtpd smtp lmtp qmgr cleanup " },
+	{ "tlsmgr", "postrider-key", ROOT_EMPTY, SYS_BASE | SYS_THREADS, COUNT_ONE, SERVICE_ALWAYS, " smtpd smtp lmtp " },
 	{ "smtp", "postrider-out", ROOT_EMPTY, SYS_BASE | SYS_THREADS | SYS_INET, COUNT_CORES,
 	  SERVICE_DISTINCT, " qmgr " },
 	/* Next hops of lmtp are mostly Unix sockets, found by path. */
@@ -62,8 +63,8 @@ bool service_row_allows(const struct service_row *row, const char *asker)
 
 bool service_not_needed(const char *name, const char *command)
 {
-	static const char names[] = " defer trace flush rewrite verify scache tlsmgr anvil proxywrite postlog retry ";
-	static const char commands[] = " trivial-rewrite verify flush scache tlsmgr anvil postlogd tlsproxy dnsblog ";
+	static const char names[] = " defer trace flush rewrite verify scache anvil proxywrite postlog retry ";
+	static const char commands[] = " trivial-rewrite verify flush scache anvil postlogd tlsproxy dnsblog ";
 
 	return listed(names, name) || listed(commands, command);
 }
