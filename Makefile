@@ -101,10 +101,10 @@ $(B)/sbin/%: $(B)/obj/tools/%.o $(call obj,$(TOOL_LIB_SRCS)) $(SERVER_LIB) $(LIB
 
 # A test stands beside its source and links the other files of its folder, main() aside.
 define test_rule
-$(B)/test/$(1:.c=): $(call obj,$(1)) $(if $(filter tools,$(patsubst %/,%,$(dir $(1)))),$(call obj,$(TOOL_LIB_SRCS)),$(if $(filter $(LIB_DIRS) tools/lib,$(patsubst %/,%,$(dir $(1)))),,$(call obj,$(filter-out %/main.c,$(call not_test,$(wildcard $(dir $(1))*.c)))))) $(if $(filter tools/lib/%,$(1)),$(call obj,$(TOOL_LIB_SRCS))) $(LIB)
+$(B)/test/$(1:.c=): $(call obj,$(1)) $(if $(filter tools,$(patsubst %/,%,$(dir $(1)))),$(call obj,$(TOOL_LIB_SRCS)),$(if $(filter $(LIB_DIRS) tools/lib tables/servers,$(patsubst %/,%,$(dir $(1)))),,$(call obj,$(filter-out %/main.c,$(call not_test,$(wildcard $(dir $(1))*.c)))))) $(if $(filter tools/lib/%,$(1)),$(call obj,$(TOOL_LIB_SRCS))) $(if $(filter tables/servers/%,$(1)),$(SERVER_LIB)) $(LIB)
 	@mkdir -p $$(@D)
 	@echo "  LINK  $$@"
-	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS) -lcmocka
+	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(if $(filter tables/servers/%,$(1)),$(SERVER_LIBS)) $(LIBS) -lcmocka
 endef
 $(foreach t,$(TEST_SRCS),$(eval $(call test_rule,$(t))))
 
