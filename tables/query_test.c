@@ -93,6 +93,21 @@ static void older_settings_make_a_query(void **state)
 	assert_non_null(strstr(err.text, "no query"));
 }
 
+/* Not even asked for: a C library's string ends at the NUL, and a server's text is UTF-8. */
+static void keys_that_cannot_be_are_not_found(void **state)
+{
+	struct err err;
+	struct table_query *q = open_text("query = '%s'\n", &err);
+
+	assert_int_equal(table_query_wants(q, SLICE("a\0' OR 1=1"), &err), 0);
+	assert_int_equal(table_query_wants(q, SLICE("\0"), &err), 0);
+	assert_int_equal(table_query_wants(q, SLICE("\xbf' OR 1=1"), &err), 0);
+	assert_int_equal(table_query_wants(q, SLICE("\xc0\xa7"), &err), 0);
+	assert_int_equal(table_query_wants(q, SLICE_NONE, &err), 0);
+	assert_int_equal(table_query_wants(q, SLICE("' OR 1=1"), &err), 1);
+	table_query_free(&q);
+}
+
 static void domain_limits_the_keys(void **state)
 {
 	struct err err;
@@ -181,6 +196,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(templates_take_parts_of_the_key),
 		cmocka_unit_test(older_settings_make_a_query),
+		cmocka_unit_test(keys_that_cannot_be_are_not_found),
 		cmocka_unit_test(domain_limits_the_keys),
 		cmocka_unit_test(results_are_formatted_and_limited),
 		cmocka_unit_test(bad_settings_are_refused),

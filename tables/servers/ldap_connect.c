@@ -22,6 +22,19 @@ bool ldap_say(struct err *err, const char *what, int rc)
 	return err_set(err, rc == LDAP_SERVER_DOWN ? ERR_CLOSED : ERR_TEMPORARY, "%s: %s", what, ldap_err2string(rc));
 }
 
+/* The same with what the library has to add: why a certificate is refused. */
+static bool say_why(struct err *err, LDAP *ld, const char *what, int rc)
+{
+	char *why = NULL;
+
+	ldap_say(err, what, rc);
+	(void)ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &why);
+	if (why && *why)
+		err_set(err, err->code, "%s: %s (%s)", what, ldap_err2string(rc), why);
+	ldap_memfree(why);
+	return false;
+}
+
 /* --- options --- */
 
 static int set_tls(LDAP *ld, const struct server_table *t)
@@ -160,7 +173,7 @@ static bool prepare(LDAP *ld, const struct server_table *t, double deadline, str
 	if (own->start_tls) {
 		rc = ldap_start_tls_s(ld, NULL, NULL);
 		if (rc != LDAP_SUCCESS)
-			return ldap_say(err, "start TLS", rc);
+			return say_why(err, ld, "start TLS", rc);
 	}
 	switch (own->bind) {
 	case LDAP_BIND_SIMPLE:

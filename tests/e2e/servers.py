@@ -134,7 +134,7 @@ class MariaDB(Server):
     def command(self):
         return ["mariadbd", "--no-defaults", "--datadir=" + self.data, "--socket=" + self.socket,
                 f"--port={self.port}", "--bind-address=127.0.0.1", "--innodb-buffer-pool-size=16M",
-                "--pid-file=" + self.run_dir + "/pid", "--innodb-flush-log-at-trx-commit=0", "--skip-log-bin"]
+                "--pid-file=" + self.run_dir + "/pid", "--innodb-flush-log-at-trx-commit=2", "--skip-log-bin"]
 
     def sql(self, text, database=None):
         return self.run("mariadb", "--no-defaults", "--socket=" + self.socket, "-u", "root", "-N", "-B",

@@ -204,7 +204,8 @@ class Postgres(Tables):
         self.assertEqual(int(self.server.sql("SELECT count(*) FROM t")), int(before) + len(HOSTILE))
 
     def test_smtpd(self):
-        mta = self.check_smtpd(self.table(), "bob@x.test", "nobody@x.test")
+        # A name is looked up inside the sandbox.
+        mta = self.check_smtpd(self.table(hosts=f"localhost:{self.server.port}"), "bob@x.test", "nobody@x.test")
         # A file that is rewritten is noticed; the connection through proxymap goes on.
         self.table(query="SELECT 'changed' WHERE '%s' = 'new@x.test'")
         wait_until(lambda: self.rcpt(mta, "new@x.test")[0] == 250, 30, "the new query")
@@ -373,7 +374,7 @@ class Maria(Tables):
             self.server.sql("SET GLOBAL sql_mode = DEFAULT")
 
     def test_smtpd(self):
-        self.check_smtpd(self.table(), "bob@x.test", "nobody@x.test")
+        self.check_smtpd(self.table(hosts="unix:" + self.server.socket), "bob@x.test", "nobody@x.test")
 
 
 class Directory(Tables):
@@ -482,6 +483,9 @@ maildrop: {value}
         self.assertIn("Invalid credentials", self.error(self.table(bind_pw="wrong"), "ann@x.test"))
         # Without a bind this server shows nothing.
         self.assertIn("No such object", self.error(self.table(bind="no"), "ann@x.test"))
+        # SASL: who we are, as the kernel says.
+        self.assertEqual(self.lookup(self.table(server_host=self.server.uri, bind="sasl", sasl_mechs="EXTERNAL",
+                                                bind_dn=None, bind_pw=None), "ann@x.test"), "ann@y.test")
         tls = {"start_tls": "yes", "tls_require_cert": "yes"}
         self.assertEqual(self.lookup(self.table(tls_ca_cert_file=self.server.cert, **tls), "ann@x.test"), "ann@y.test")
         self.assertIn("start TLS", self.error(self.table(**tls), "ann@x.test"))
@@ -497,7 +501,10 @@ maildrop: {value}
             self.assertIsNone(self.lookup(self.table(search_base="cn=%s," + self.server.base), key), key)
 
     def test_smtpd(self):
-        self.check_smtpd(self.table(), "bob@x.test", "nobody@x.test")
+        # TLS inside the sandbox.
+        self.check_smtpd(self.table(server_host=f"ldap://127.0.0.1:{self.server.port}", start_tls="yes",
+                                    tls_require_cert="yes", tls_ca_cert_file=self.server.cert),
+                         "bob@x.test", "nobody@x.test")
 
 
 class RedisTables(Tables):
