@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: ISC
-# make, make check, make run, make install, make lint, make bench, make torture, make format.
-# Variables: CC, B (build folder), SANITIZE=1 (ASan and UBSan), prefix, sysconfdir, DESTDIR.
+# make, make check, make run, make install, make lint, make fuzz, make bench, make torture, make
+# format.
+# Variables: CC, B (build folder), SANITIZE=1 (ASan and UBSan), FUZZ_SECONDS (a target), prefix,
+# sysconfdir, DESTDIR.
 
 B        ?= build
+FUZZ_B   ?= build-fuzz
 Q        := $(if $(V),,@)
 CC       := $(if $(filter default,$(origin CC)),gcc,$(CC))
 prefix   ?= /usr
@@ -19,6 +22,9 @@ CFLAGS   += -std=gnu17 $(WARN) -fno-strict-aliasing -fstack-protector-strong -fP
 ifdef SANITIZE
 CFLAGS   += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 LDFLAGS  += -fsanitize=address,undefined
+else ifdef FUZZ
+CFLAGS   += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+LDFLAGS  += -fsanitize=fuzzer,address,undefined
 else
 FORTIFY  := -D_FORTIFY_SOURCE=2
 endif
@@ -53,7 +59,9 @@ TOOL_SRCS := $(call not_test,$(wildcard tools/*.c))
 DAEMONS   := $(foreach d,$(DAEMON_DIRS),$(if $(wildcard $(d)/main.c),$(d)))
 DAEMON_SRCS := $(call not_test,$(foreach d,$(DAEMON_DIRS),$(wildcard $(d)/*.c)))
 TEST_SRCS := $(wildcard $(foreach d,$(LIB_DIRS) tables/servers $(DAEMON_DIRS) tools tools/lib,$(d)/*_test.c))
-FUZZ_SRCS := $(wildcard $(foreach d,$(LIB_DIRS) tables/servers $(DAEMON_DIRS),$(d)/*_fuzz.c))
+FUZZ_SRCS := $(wildcard $(foreach d,$(LIB_DIRS) tables/servers $(DAEMON_DIRS) tools/lib,$(d)/*_fuzz.c))
+# Linked with each test and each fuzz target.
+SUPPORT_SRCS := $(wildcard tests/support/*.c)
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 LIB       := $(B)/libpostrider.a
@@ -61,10 +69,11 @@ SERVER_LIB := $(B)/libpostrider-servers.a
 DAEMON_BINS := $(foreach d,$(DAEMONS),$(B)/libexec/$(notdir $(d)))
 TOOL_BINS := $(patsubst tools/%.c,$(B)/sbin/%,$(TOOL_SRCS))
 TEST_BINS := $(patsubst %.c,$(B)/test/%,$(TEST_SRCS))
+FUZZ_BINS := $(patsubst %.c,$(B)/fuzz/%,$(FUZZ_SRCS))
 
 # Objects stay: make would take them for intermediate files.
 .SECONDARY:
-.PHONY: bench torture all check unit e2e run install lint format clean
+.PHONY: bench torture all check unit e2e run install lint format clean fuzz fuzzers
 all: $(DAEMON_BINS) $(TOOL_BINS) links
 
 $(B)/obj/%.o: %.c
@@ -100,13 +109,18 @@ $(B)/sbin/%: $(B)/obj/tools/%.o $(call obj,$(TOOL_LIB_SRCS)) $(SERVER_LIB) $(LIB
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
 
 # A test stands beside its source and links the other files of its folder, main() aside.
+folder = $(patsubst %/,%,$(dir $(1)))
+folder_objs = $(if $(filter tools tools/lib,$(call folder,$(1))),$(call obj,$(TOOL_LIB_SRCS)),$(if $(filter \
+	$(LIB_DIRS) tables/servers,$(call folder,$(1))),,$(call obj,$(filter-out %/main.c,$(call not_test,$(wildcard $(dir $(1))*.c))))))
+# $(1): source, $(2): test or fuzz, $(3): libraries
 define test_rule
-$(B)/test/$(1:.c=): $(call obj,$(1)) $(if $(filter tools,$(patsubst %/,%,$(dir $(1)))),$(call obj,$(TOOL_LIB_SRCS)),$(if $(filter $(LIB_DIRS) tools/lib tables/servers,$(patsubst %/,%,$(dir $(1)))),,$(call obj,$(filter-out %/main.c,$(call not_test,$(wildcard $(dir $(1))*.c)))))) $(if $(filter tools/lib/%,$(1)),$(call obj,$(TOOL_LIB_SRCS))) $(if $(filter tables/servers/%,$(1)),$(SERVER_LIB)) $(LIB)
+$(B)/$(2)/$(1:.c=): $(call obj,$(1) $(SUPPORT_SRCS)) $(call folder_objs,$(1)) $(if $(filter tables/servers/%,$(1)),$(SERVER_LIB)) $(LIB)
 	@mkdir -p $$(@D)
 	@echo "  LINK  $$@"
-	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(if $(filter tables/servers/%,$(1)),$(SERVER_LIBS)) $(LIBS) -lcmocka
+	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(if $(filter tables/servers/%,$(1)),$(SERVER_LIBS)) $(LIBS) $(3)
 endef
-$(foreach t,$(TEST_SRCS),$(eval $(call test_rule,$(t))))
+$(foreach t,$(TEST_SRCS),$(eval $(call test_rule,$(t),test,-lcmocka)))
+$(foreach t,$(FUZZ_SRCS),$(eval $(call test_rule,$(t),fuzz)))
 
 # Load generators for make bench.
 BENCH_BINS := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
@@ -126,6 +140,11 @@ tests: all $(TEST_BINS) $(BENCH_BINS)
 check:
 	@tests/run.sh
 
+# Each decoder's fuzz target, by clang's libFuzzer; tests/fuzz.sh runs them.
+fuzzers: $(FUZZ_BINS)
+fuzz:
+	@$(MAKE) -s FUZZ=1 CC=clang B=$(FUZZ_B) fuzzers
+
 # Configuration files that are there already stay as they are.  postdrop needs its group, which
 # tools/create-users.sh makes: without it (DESTDIR, or not root) the package does that.
 install: all
@@ -142,8 +161,9 @@ install: all
 	  [ ! -e etc/$$f ] || [ -e $(DESTDIR)$(sysconfdir)/postrider/$$f ] || \
 	  install -m 644 etc/$$f $(DESTDIR)$(sysconfdir)/postrider/$$f; done
 
-# Long: processes are killed while mail flows.
+# Long: processes are killed while mail flows, and each decoder is fuzzed for minutes.
 torture: all
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) tests/fuzz.sh
 	POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -m unittest -v tests/crash/test_crash.py
 
 # Figures, beside Postfix's in the same run: bench/README.md.
@@ -161,6 +181,6 @@ run:
 	@tools/run-private.sh
 
 clean:
-	rm -rf $(B)
+	rm -rf $(B) $(FUZZ_B)
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

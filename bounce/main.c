@@ -15,6 +15,7 @@ static struct {
 	struct notice_settings settings;
 	struct ipc_client *cleanup;
 	struct ipc_channel *qmgr;
+	uint64_t connection;       /* number of the one in use */
 	struct task_group tasks;
 } me;
 
@@ -23,6 +24,7 @@ struct work {
 	int fd;
 	uint32_t request;
 	struct slice id;
+	uint64_t connection;       /* that it came by: the numbers of another one's requests are others */
 };
 
 /* --- the notice --- */
@@ -147,7 +149,7 @@ static void run(void *arg)
 	close(w->fd);
 	ipc_out_start(&packet, QMGR_NOTICE_DONE, w->request);
 	ipc_put_u64(&packet, QMGR_FIELD_COUNT, done);
-	if (me.qmgr)
+	if (me.qmgr && w->connection == me.connection)
 		(void)ipc_send(me.qmgr, &packet);
 	arena_free(&arena);
 	process_busy(-1);
@@ -175,7 +177,7 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 	}
 	arena = arena_create(4096);
 	w = arena_alloc(arena, sizeof(*w));
-	*w = (struct work){ arena, ipc_take_fd(m, 0), m->request, arena_slice(arena, id) };
+	*w = (struct work){ arena, ipc_take_fd(m, 0), m->request, arena_slice(arena, id), me.connection };
 	process_busy(1);
 	if (!task_spawn(&me.tasks, run, w)) {
 		close(w->fd);
@@ -189,6 +191,7 @@ static void peer(int fd, const char *role)
 	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 
 	me.qmgr = ipc_channel_create(fd, &qmgr_protocol, &handler, NULL);
+	me.connection++;
 }
 
 static bool open_process(const struct process_info *info, struct err *err)

@@ -121,9 +121,29 @@ static int teardown(void **state)
 	return 0;
 }
 
+static void test_encrypted_session(void **state)
+{
+	struct headers_settings s = settings();
+	struct message_envelope e = envelope(ORIGIN_SMTP);
+	struct headers_result r;
+
+	e.tls = SLICE("TLSv1.3 with cipher X (256/256 bits) key-exchange X25519 server-digest SHA256");
+	e.tls_peer = SLICE("Client CN \"a\\r\nb\"");
+	e.sasl_login = SLICE("joe");
+	e.show_login = true;
+	headers_build(&r, SLICE("Subject: x\r\n\r\n"), true, &e, "4abc", &s, arena);
+	assert_non_null(strstr(str_cstr(&r.block), "from client (unknown [192.0.2.1])\r\n"
+			       "\t(using TLSv1.3 with cipher X (256/256 bits)\r\n"
+			       "\t key-exchange X25519 server-digest SHA256)\r\n"));
+	assert_non_null(strstr(str_cstr(&r.block), "\t(Authenticated sender: joe)\r\n\tby h.example.com"));
+	assert_null(strstr(str_cstr(&r.block), "\nb"));
+	headers_free(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_encrypted_session),
 		cmocka_unit_test(blocks), cmocka_unit_test(missing), cmocka_unit_test(counts),
 	};
 

@@ -11,7 +11,8 @@
 
 #define BUCKETS        256
 #define RECIPIENTS_MAX 200000
-#define FILES_MAX      20000     /* of one peer, not committed */
+#define FILES_MAX      20000     /* of one peer, not committed; and as many asked for */
+#define HELD_MAX       (256u << 20) /* bytes of recipients of one peer, not committed */
 #define ARENA_FIRST    4096
 
 /* A file that was handed out. */
@@ -32,6 +33,8 @@ struct peer {
 	enum message_origin origin;
 	struct file *files[BUCKETS];
 	size_t file_count;
+	size_t openings;                       /* that wait */
+	size_t held;                           /* bytes in the arenas of its files */
 	size_t users;                          /* commits under way */
 };
 
@@ -108,6 +111,7 @@ static struct file *file_take(struct peer *peer, struct slice id)
 		*at = file->next;
 		peer->file_count--;
 		me.file_count--;
+		peer->held -= file->arena ? arena_used(file->arena) : 0;
 	}
 	return file;
 }
@@ -150,7 +154,7 @@ static void peer_end(struct peer *peer)
 			file_discard(file);
 		}
 	}
-	peer->file_count = 0;
+	peer->file_count = peer->held = 0;
 	for (struct opening *o = me.first; o; o = o->next)
 		if (o->peer == peer)
 			o->peer = NULL;
@@ -200,10 +204,13 @@ static void on_open(struct peer *peer, const struct ipc_in *m)
 	/* Behind those who wait already. */
 	if (!me.first && answer_open(peer, m->request, (unsigned)count, &refusal))
 		return;
+	if (!refusal.code && peer->openings >= FILES_MAX)
+		cleanup_refuse(&refusal, 451, "4.3.0", "Error: too many open messages");
 	if (refusal.code) {
 		send_refusal(peer, m->request, &refusal);
 		return;
 	}
+	peer->openings++;
 	struct opening *o = mem_alloc(sizeof(*o));
 
 	*o = (struct opening){ .peer = peer, .request = m->request, .count = (unsigned)count };
@@ -223,6 +230,8 @@ void submission_spares_changed(const struct cleanup_refusal *why)
 			return;
 		if (o->peer && refusal.code)
 			send_refusal(o->peer, o->request, &refusal);
+		if (o->peer)
+			o->peer->openings--;
 		me.first = o->next;
 		if (!me.first)
 			me.last = &me.first;
@@ -338,6 +347,20 @@ static bool on_commit(struct peer *peer, const struct ipc_in *m, struct slice id
 	return true;
 }
 
+/* Recipients that come before their COMMIT.  False: malformed, or more than anybody needs. */
+static bool on_recipients(struct peer *peer, const struct ipc_in *m, struct slice id, struct err *err)
+{
+	struct file *file = *file_place(peer, id);
+	size_t before = file && file->arena ? arena_used(file->arena) : 0;
+
+	if (!file)
+		return true;
+	if (!add_recipients(file, m))
+		return err_set(err, ERR_SYNTAX, "malformed recipients");
+	peer->held += arena_used(file->arena) - before;
+	return peer->held <= HELD_MAX || err_set(err, ERR_LIMIT, "too many recipients of messages not committed");
+}
+
 static bool dispatch(struct peer *peer, const struct ipc_in *m, struct err *err)
 {
 	struct slice id;
@@ -351,8 +374,7 @@ static bool dispatch(struct peer *peer, const struct ipc_in *m, struct err *err)
 		return err_set(err, ERR_SYNTAX, "message without a queue ID");
 	switch (m->type) {
 	case CLEANUP_RECIPIENTS:
-		file = *file_place(peer, id);
-		return !file || add_recipients(file, m) || err_set(err, ERR_SYNTAX, "malformed recipients");
+		return on_recipients(peer, m, id, err);
 	case CLEANUP_COMMIT:
 		return on_commit(peer, m, id, err);
 	case CLEANUP_ABORT:

@@ -197,6 +197,8 @@ static void conversation(void *arg)
 	close(session.fd);
 	submission_stop();
 	assert_int_equal(submission_open_files(), 0);
+	session.fd = -1;
+	cleanup_abort(&session);
 	task_sleep(0.05);
 	/* One that may not submit. */
 	role = "stranger";

@@ -27,7 +27,7 @@ rank() {
 	esac
 }
 while IFS=: read -r file _ line; do
-	case "$file" in *_test.c|*_fuzz.c|bench/*) continue ;; esac
+	case "$file" in *_test.c|*_fuzz.c|bench/*|tests/*) continue ;; esac
 	target=$(sed -E 's/.*"(.*)".*/\1/' <<<"$line")
 	from=$(rank "$file") to=$(rank "$target")
 	[ "$to" -le "$from" ] || say "$file includes $target, which lies above it"
@@ -51,5 +51,6 @@ long=$(ctags -f - --fields=+ne --kinds-C=f $(git ls-files '*.c') 2>/dev/null |
 for cc in gcc clang; do
 	make -s -j"$(nproc)" CC=$cc B="build-lint-$cc" tests || say "$cc: warnings or errors"
 done
+make -s -j"$(nproc)" fuzz >/dev/null || say "fuzz targets: warnings or errors"
 [ $bad = 0 ] && echo "lint: clean"
 exit $bad

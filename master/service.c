@@ -77,9 +77,8 @@ static void on_peer_gone(struct child *child, const struct ipc_in *m)
 	}
 }
 
-static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
+void service_hear(struct child *child, struct ipc_in *m)
 {
-	struct child *child = context;
 	uint64_t count;
 
 	switch (m->type) {
@@ -111,6 +110,11 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 	default:
 		log_warning("%s (pid %ld): unexpected message %d", child->service->name, (long)child->pid, m->type);
 	}
+}
+
+static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
+{
+	service_hear(context, m);
 }
 
 static void on_close(struct ipc_channel *ch, void *context)

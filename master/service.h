@@ -72,6 +72,8 @@ struct child *service_start(struct service *service);
 bool service_startable(const struct service *service);
 /* Processes that take new work. */
 int service_live(const struct service *service);
+/* A message from a process, which is not to be trusted; for tests too. */
+void service_hear(struct child *child, struct ipc_in *m);
 /* A process has ended (wait(2) status). */
 void service_reap(pid_t pid, int status);
 /* Tells a process to take nothing new and to finish; after `bound` seconds (0: never) it is made to. */

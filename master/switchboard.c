@@ -12,8 +12,11 @@
 #include "common/base/task.h"
 #include "common/process/control.h"
 
-#define WAIT_SECONDS 10.0
-#define MAX_WAITING  10000
+#define WAIT_SECONDS    10.0
+#define MAX_WAITING     10000
+#define MAX_WAITING_OF  100     /* requests of one process */
+/* From one process to another: more than any needs, few enough to leave others descriptors. */
+#define MAX_CONNECTIONS 1000
 
 /* An asker whose service has no process at the moment. */
 struct waiting {
@@ -92,13 +95,14 @@ static bool send_peer(struct child *server, const struct child *asker, int fd)
 static void wait_for_process(struct child *asker, uint32_t request, struct service *service)
 {
 	struct waiting *w, **link = &queue;
+	size_t mine = 0;
 
-	if (queue_length >= MAX_WAITING) {
+	for (; *link; link = &(*link)->next)
+		mine += (*link)->asker == asker;
+	if (queue_length >= MAX_WAITING || mine >= MAX_WAITING_OF) {
 		refuse(asker, request, ERR_TEMPORARY, service->name, "too many wait for it");
 		return;
 	}
-	while (*link)
-		link = &(*link)->next;
 	w = mem_alloc(sizeof(*w));
 	*w = (struct waiting){ .asker = asker, .service = service, .request = request,
 			       .until = loop_now() + WAIT_SECONDS };
@@ -145,11 +149,14 @@ static void serve(struct child *asker, uint32_t request, struct service *service
 			return;
 		}
 		server = fresh;
+		connections = 0;
 	}
-	if (server)
-		join(asker, request, server);
-	else
+	if (!server)
 		wait_for_process(asker, request, service);
+	else if (connections >= MAX_CONNECTIONS)
+		refuse(asker, request, ERR_TEMPORARY, service->name, "too many connections");
+	else
+		join(asker, request, server);
 }
 
 void switchboard_connect(struct child *asker, struct ipc_in *m)

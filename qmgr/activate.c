@@ -11,10 +11,13 @@
 #include "qmgr/qmgr.h"
 #include "tables/table.h"
 
+#define SWEEP_EVERY 60
+
 static struct {
 	const struct config *config;
 	struct router *router;
 	struct task_group routing;
+	double next_sweep;
 } me;
 
 void activate_open(const struct config *config, struct router *router)
@@ -214,11 +217,21 @@ static void route_message(void *arg)
 	start_jobs(m, jobs);
 }
 
+/* Before a message's destinations are looked up: none of them has a job yet. */
+static void sweep_destinations(void)
+{
+	if (loop_now() < me.next_sweep)
+		return;
+	me.next_sweep = loop_now() + SWEEP_EVERY;
+	schedule_sweep(agents_schedule(), loop_now());
+}
+
 void message_activate(struct slice id)
 {
 	struct message *m = message_open(id);
 	double lifetime;
 
+	sweep_destinations();
 	if (!m)
 		return;
 	if (m->layout.state == MESSAGE_HOLD) {

@@ -19,6 +19,7 @@ enum who { WHO_CLEANUP = 1, WHO_SHOWQ = 2, WHO_ANYBODY = 4, WHO_OWNER = 8 };
 #define CREDIT_MAX   512    /* files that cleanup is given back at most for those that it has used */
 #define RETURN_PIECE 16
 #define RETURN_DELAY 0.02
+#define COMMANDS_MAX 100    /* connected at a time: beyond that the oldest goes */
 
 struct caller {
 	struct caller *next;
@@ -29,6 +30,8 @@ struct caller {
 
 static struct {
 	struct caller *cleanups;
+	struct caller *commands; /* newest first */
+	size_t command_count;
 	char returned[RETURN_PIECE][MESSAGE_NAME_SIZE]; /* names that are not sent yet */
 	size_t returned_count;
 	ev_timer timer;
@@ -162,14 +165,24 @@ static const struct {
 	{ QMGR_DELETE, WHO_OWNER, delete_messages },
 };
 
+static bool unlink_caller(struct caller **list, struct caller *c)
+{
+	while (*list && *list != c)
+		list = &(*list)->next;
+	if (!*list)
+		return false;
+	*list = c->next;
+	return true;
+}
+
 static void on_close(struct ipc_channel *ch, void *context)
 {
-	struct caller *c = context, **at = &me.cleanups;
+	struct caller *c = context;
 
-	while (*at && *at != c)
-		at = &(*at)->next;
-	if (*at)
-		*at = c->next;
+	if (unlink_caller(&me.commands, c))
+		me.command_count--;
+	else
+		unlink_caller(&me.cleanups, c);
 	ipc_channel_free(&c->channel);
 	free(c);
 }
@@ -193,16 +206,31 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 
 static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 
+/* Any user may run commands, and leave them hanging: that must not use up our descriptors. */
+static void add_command(struct caller *c)
+{
+	unsigned uid;
+
+	if (ipc_peer_uid(c->channel, &uid))
+		c->who = uid == 0 || uid == geteuid() ? WHO_OWNER : WHO_ANYBODY;
+	c->next = me.commands;
+	me.commands = c;
+	if (++me.command_count <= COMMANDS_MAX)
+		return;
+	while (c->next)
+		c = c->next;
+	on_close(c->channel, c);
+}
+
 void control_accept(int fd, const char *role)
 {
 	struct caller *c = mem_alloc(sizeof(*c));
-	unsigned uid;
 
 	c->channel = ipc_channel_create(fd, &qmgr_protocol, &handler, c);
 	if (role)
 		c->who = strcmp(role, "cleanup") == 0 ? WHO_CLEANUP : strcmp(role, "showq") == 0 ? WHO_SHOWQ : 0;
-	else if (ipc_peer_uid(c->channel, &uid))
-		c->who = uid == 0 || uid == geteuid() ? WHO_OWNER : WHO_ANYBODY;
+	else
+		add_command(c);
 	if (c->who == WHO_CLEANUP) {
 		c->next = me.cleanups;
 		me.cleanups = c;

@@ -84,7 +84,7 @@ void message_noticed(struct message *m, bool done)
 	for (size_t i = 0; done && i < m->envelope.recipient_count; i++)
 		if (m->envelope.recipients[i].status == RECIPIENT_FAILED)
 			set_status(m, &m->envelope.recipients[i], RECIPIENT_RETURNED);
-	if (m->pending > 0 || !done)
+	if (!m->deleted && (m->pending > 0 || !done))
 		message_defer(m);
 	else
 		message_remove(m);

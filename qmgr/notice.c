@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* Notices to senders: bounce writes them, this asks it to. */
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/process/process.h"
@@ -23,13 +26,21 @@ static bool ask(struct message *m, struct err *err)
 	struct ipc_reply reply;
 	struct ipc_out packet;
 	uint64_t done = 0;
+	bool answered;
+	int fd;
 
 	if (!ipc_client_connect(notices.bounce, loop_now() + NOTICE_TIMEOUT, err))
 		return false;
+	/* Opened again: bounce can read and not write. */
+	fd = openat(queue_directory(), m->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_set_errno(err, ERR_TEMPORARY, "open for a notice");
 	ipc_out_start(&packet, QMGR_NOTICE, ipc_client_request(notices.bounce));
 	ipc_put_bytes(&packet, QMGR_FIELD_ID, m->id);
-	ipc_put_fd(&packet, m->fd);
-	if (!ipc_client_call(notices.bounce, &packet, loop_now() + NOTICE_TIMEOUT, &reply, err))
+	ipc_put_fd(&packet, fd);
+	answered = ipc_client_call(notices.bounce, &packet, loop_now() + NOTICE_TIMEOUT, &reply, err);
+	close(fd);
+	if (!answered)
 		return false;
 	(void)ipc_get_u64(&reply.in, QMGR_FIELD_COUNT, &done);
 	ipc_reply_free(&reply);

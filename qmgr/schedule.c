@@ -198,3 +198,17 @@ void schedule_forget_if_idle(struct schedule *s, struct destination *d, double n
 	d->transport->destinations--;
 	destination_free(d);
 }
+
+void schedule_sweep(struct schedule *s, double now)
+{
+	for (struct transport *t = s->transports; t; t = t->next) {
+		struct destination *d = t->first;
+
+		for (size_t left = t->destinations; left > 0; left--) {
+			struct destination *next = d->next;
+
+			schedule_forget_if_idle(s, d, now);
+			d = next;
+		}
+	}
+}

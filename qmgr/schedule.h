@@ -74,5 +74,7 @@ void schedule_revive(struct schedule *s);
 struct job *schedule_take_waiting(struct destination *d);
 /* Forgets an idle destination: nothing waits, nothing runs, not dead. */
 void schedule_forget_if_idle(struct schedule *s, struct destination *d, double now);
+/* Forgets all idle ones: those that were dead at their last job, or never had one that started. */
+void schedule_sweep(struct schedule *s, double now);
 
 #endif

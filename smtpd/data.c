@@ -72,7 +72,7 @@ static void commit(struct session *s, bool bdat)
 	char id[MESSAGE_ID_SIZE];
 
 	if (t->scan.bare_lf && s->settings->bare_lf == BARE_LF_REJECT)
-		fail(t, 550, "5.5.2", bdat ? "Error: bare <LF> received" : "Error: bare <LF> received");
+		fail(t, 550, "5.5.2", "Error: bare <LF> received");
 	if (t->failure.code) {
 		log_reject(s, "END-OF-MESSAGE", &t->failure, SLICE_NONE);
 		refusal = t->failure;
@@ -85,6 +85,8 @@ static void commit(struct session *s, bool bdat)
 	bool done = s->ops->commit(&t->file, &t->envelope, &t->scan.content, &refusal);
 
 	transaction_free(s);
+	if (done)
+		s->errors = s->junk = 0; /* a client that sends mail is no nuisance, however long it stays */
 	if (!done)
 		reply_with(s, &refusal);
 	else if (bdat)
@@ -101,12 +103,12 @@ void command_data(struct session *s, struct slice args)
 	bool end = false;
 	enum stream_status status = STREAM_OK;
 
-	if (!t) {
-		reply(s, 503, "5.5.1", "Error: need MAIL command");
+	if (s->bdat_failed || (t && t->bdat)) {
+		reply(s, 503, "5.5.1", "Error: DATA after BDAT");
 		return;
 	}
-	if (t->bdat) {
-		reply(s, 503, "5.5.1", "Error: DATA after BDAT");
+	if (!t) {
+		reply(s, 503, "5.5.1", "Error: need RCPT command");
 		return;
 	}
 	if (t->envelope.recipient_count == 0) {
@@ -168,41 +170,78 @@ static bool parse_bdat(struct slice args, uint64_t *size, bool *last)
 	return (*last || word.len == 0) && slice_trim(args).len == 0;
 }
 
+/* False: the chunk is to be thrown away, *r is the answer. */
+static bool chunk_wanted(const struct session *s, uint64_t size, bool last, struct smtpd_reply *r)
+{
+	const struct transaction *t = s->transaction;
+	uint64_t limit = s->settings->message_size_limit;
+
+	if (size == 0 && !last)
+		reply_set(r, 551, "5.7.1", "Null BDAT request");
+	else if (s->bdat_failed)
+		reply_set(r, 551, "5.0.0", "Discarded %llu bytes after earlier error", (unsigned long long)size);
+	else if (!t)
+		reply_set(r, 503, "5.5.1", "Error: need RCPT command");
+	else if (t->envelope.recipient_count == 0)
+		reply_set(r, 554, "5.5.1", "Error: no valid recipients");
+	else if (limit && (size > limit || t->scan.content.length > limit - size))
+		reply_set(r, 552, "5.3.4", "Chunk exceeds message size limit");
+	return r->code == 0;
+}
+
+/* The message is lost: chunks that a client has sent already must not be taken for another's. */
+static void skip_chunk(struct session *s, uint64_t size, bool last, const struct smtpd_reply *r)
+{
+	log_reject(s, "BDAT", r, SLICE_NONE);
+	transaction_free(s);
+	s->bdat_failed = !last;
+	s->status = read_chunk(s, size, false);
+	if (s->status == STREAM_OK)
+		reply_with(s, r);
+}
+
+static void fail_chunk(struct session *s)
+{
+	struct smtpd_reply r = s->transaction->failure;
+
+	skip_chunk(s, 0, false, &r);
+}
+
 void command_bdat(struct session *s, struct slice args)
 {
 	struct transaction *t = s->transaction;
+	struct smtpd_reply refusal = { 0 };
 	uint64_t size;
-	bool last, wanted;
+	bool last;
 
 	if (!parse_bdat(args, &size, &last)) {
 		/* How many bytes follow cannot be told: nothing that comes can be a command. */
-		reply(s, 501, "5.5.4", "Syntax: BDAT count [LAST]");
+		log_warning("%s: malformed BDAT command syntax from %s[%s]: BDAT %.*s", session_queue_id(s),
+			    s->client->name, s->client->address, SLICE_FMT(slice_sub(args, 0, 100)));
+		reply(s, 521, "5.5.4", "Syntax: BDAT count [LAST]");
 		s->quit = true;
 		return;
 	}
-	wanted = t && t->envelope.recipient_count > 0;
-	if (wanted && !t->bdat) {
+	if (!chunk_wanted(s, size, last, &refusal)) {
+		skip_chunk(s, size, last, &refusal);
+		return;
+	}
+	if (!t->bdat) {
 		t->bdat = true;
 		data_scan_start(&t->scan, false);
 	}
-	s->status = read_chunk(s, size, wanted && !t->failure.code);
+	s->status = read_chunk(s, size, true);
 	if (s->status != STREAM_OK) {
 		transaction_free(s);
-		return;
-	}
-	if (!wanted) {
-		transaction_free(s);
-		reply(s, t ? 554 : 503, "5.5.1", t ? "Error: no valid recipients" : "Error: need RCPT command");
-		return;
-	}
-	if (last) {
+	} else if (last) {
 		data_scan_finish(&t->scan, &t->out);
 		write_out(s, t);
 		commit(s, true);
-	} else if (t->failure.code) {
-		reply_with(s, &t->failure);
 	} else {
 		write_out(s, t);
-		reply(s, 250, "2.0.0", "Ok: %llu bytes", (unsigned long long)size);
+		if (t->failure.code)
+			fail_chunk(s);
+		else
+			reply(s, 250, "2.0.0", "Ok: %llu bytes", (unsigned long long)size);
 	}
 }

@@ -9,6 +9,8 @@
 #define ENVID_MAX 100
 #define ORCPT_MAX 500
 
+static const char UNSUPPORTED[] = "Unsupported option";
+
 /* --- parameters --- */
 
 static int hex(char c)
@@ -53,7 +55,7 @@ static const char *mail_parameter(struct session *s, struct transaction *t, stru
 		if (slice_eq_nocase(value, SLICE("8BITMIME")))
 			e->body_8bitmime = true;
 		else if (!slice_eq_nocase(value, SLICE("7BIT")))
-			return "Unsupported BODY value";
+			return UNSUPPORTED;
 	} else if (slice_eq_nocase(name, SLICE("SMTPUTF8")) && value.len == 0 && s->settings->smtputf8) {
 		e->smtputf8 = true;
 	} else if (slice_eq_nocase(name, SLICE("RET"))) {
@@ -67,7 +69,7 @@ static const char *mail_parameter(struct session *s, struct transaction *t, stru
 		if (value.len == 0 || value.len > ENVID_MAX || !decode_xtext(value, t->arena, &e->envid))
 			return "Bad ENVID parameter syntax";
 	} else {
-		return "Unsupported option";
+		return UNSUPPORTED;
 	}
 	return NULL;
 }
@@ -87,10 +89,10 @@ static const char *parse_notify(struct slice value, uint8_t *notify)
 		else if (slice_eq_nocase(word, SLICE("DELAY")))
 			*notify |= NOTIFY_DELAY;
 		else
-			return "Bad NOTIFY parameter syntax";
+			return "Error: Bad NOTIFY parameter syntax";
 	}
 	if (*notify == 0 || (*notify & NOTIFY_NEVER && *notify != NOTIFY_NEVER))
-		return "Bad NOTIFY parameter syntax";
+		return "Error: Bad NOTIFY parameter syntax";
 	return NULL;
 }
 
@@ -103,10 +105,20 @@ static const char *rcpt_parameter(struct transaction *t, struct message_recipien
 		ptrdiff_t semicolon = slice_find(value, ';');
 
 		if (semicolon <= 0 || value.len > ORCPT_MAX || !decode_xtext(value, t->arena, &r->orcpt))
-			return "Bad ORCPT parameter syntax";
+			return "Error: Bad ORCPT parameter syntax";
 		return NULL;
 	}
-	return "Unsupported option";
+	return UNSUPPORTED;
+}
+
+/* Answers for a parameter that is not as it should be. */
+static bool refuse_parameter(struct session *s, const char *problem, struct slice word)
+{
+	if (problem == UNSUPPORTED)
+		reply(s, 555, "5.5.4", "%s: %.*s", problem, SLICE_FMT(slice_sub(word, 0, 100)));
+	else
+		reply(s, 501, "5.5.4", "%s", problem);
+	return false;
 }
 
 /* --- MAIL --- */
@@ -132,19 +144,22 @@ static bool wants_utf8(struct slice args)
 
 static bool mail_parameters(struct session *s, struct transaction *t, struct slice rest)
 {
-	struct slice word, name;
+	struct smtpd_reply too_big;
+	struct slice word;
 
 	while (slice_word(&rest, " \t", &word)) {
-		slice_cut(&word, '=', &name);
-		const char *problem = s->esmtp ? mail_parameter(s, t, name, word) : "Unsupported option";
+		struct slice value = word, name;
 
-		if (!problem)
-			continue;
-		reply(s, problem[0] == 'B' ? 501 : 555, "5.5.4", "%s: %.*s", problem, SLICE_FMT(slice_sub(name, 0, 100)));
-		return false;
+		slice_cut(&value, '=', &name);
+		const char *problem = mail_parameter(s, t, name, value);
+
+		if (problem)
+			return refuse_parameter(s, problem, word);
 	}
 	if (s->settings->message_size_limit && t->announced_size > s->settings->message_size_limit) {
-		reply(s, 552, "5.3.4", "Message size exceeds fixed limit");
+		reply_set(&too_big, 552, "5.3.4", "Message size exceeds fixed limit");
+		log_reject(s, "MAIL", &too_big, SLICE_NONE);
+		reply_with(s, &too_big);
 		return false;
 	}
 	return true;
@@ -171,15 +186,19 @@ void command_mail(struct session *s, struct slice args)
 	struct slice sender, rest;
 	struct err err;
 
-	if (s->transaction) {
-		reply(s, 503, "5.5.1", "Error: nested MAIL command");
-		return;
-	}
 	if (s->settings->helo_required && s->helo.len == 0) {
 		reply(s, 503, "5.5.1", "Error: send HELO/EHLO first");
 		return;
 	}
-	if (!take_keyword(&args, SLICE("FROM:"))) {
+	if (s->transaction) {
+		reply(s, 503, "5.5.1", "Error: nested MAIL command");
+		return;
+	}
+	if (s->bdat_failed) {
+		reply(s, 503, "5.5.1", "Error: MAIL after BDAT");
+		return;
+	}
+	if (!take_keyword(&args, SLICE("FROM:")) || args.len == 0) {
 		reply(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
 		return;
 	}
@@ -187,6 +206,7 @@ void command_mail(struct session *s, struct slice args)
 	s->transaction = t;
 	if (!address_parse_path(args, s->settings->strict_envelopes, s->settings->smtputf8 && wants_utf8(args), t->arena,
 				&sender, &rest, &err)) {
+		log_bad_address(s, args);
 		reply(s, 501, "5.1.7", "Bad sender address syntax");
 		transaction_free(s);
 		return;
@@ -205,16 +225,16 @@ void command_mail(struct session *s, struct slice args)
 static bool rcpt_parameters(struct session *s, struct transaction *t, struct message_recipient *r,
 			    struct slice rest)
 {
-	struct slice word, name;
+	struct slice word;
 
 	while (slice_word(&rest, " \t", &word)) {
-		slice_cut(&word, '=', &name);
-		const char *problem = s->esmtp ? rcpt_parameter(t, r, name, word) : "Unsupported option";
+		struct slice value = word, name;
 
-		if (!problem)
-			continue;
-		reply(s, problem[0] == 'B' ? 501 : 555, "5.5.4", "%s: %.*s", problem, SLICE_FMT(slice_sub(name, 0, 100)));
-		return false;
+		slice_cut(&value, '=', &name);
+		const char *problem = rcpt_parameter(t, r, name, value);
+
+		if (problem)
+			return refuse_parameter(s, problem, word);
 	}
 	return true;
 }
@@ -225,8 +245,10 @@ static bool over_limit(struct session *s, struct transaction *t)
 		return false;
 	reply(s, 452, "4.5.3", "Error: too many recipients");
 	/* Honest clients run into this; only beyond the overshoot it is an error. */
-	if (t->overshoot++ < s->settings->recipient_overshoot_limit)
+	if (t->overshoot++ < s->settings->recipient_overshoot_limit) {
 		s->errors--;
+		s->failed = false;
+	}
 	return true;
 }
 
@@ -270,11 +292,15 @@ void command_rcpt(struct session *s, struct slice args)
 	struct slice rest;
 	struct err err;
 
-	if (!t || t->bdat) {
+	if (s->bdat_failed || (t && t->bdat)) {
+		reply(s, 503, "5.5.1", "Error: RCPT after BDAT");
+		return;
+	}
+	if (!t) {
 		reply(s, 503, "5.5.1", "Error: need MAIL command");
 		return;
 	}
-	if (!take_keyword(&args, SLICE("TO:"))) {
+	if (!take_keyword(&args, SLICE("TO:")) || args.len == 0) {
 		reply(s, 501, "5.5.4", "Syntax: RCPT TO:<address>");
 		return;
 	}
@@ -283,6 +309,7 @@ void command_rcpt(struct session *s, struct slice args)
 	if (!address_parse_path(args, s->settings->strict_envelopes, t->envelope.smtputf8, t->arena, &r.address,
 				&rest, &err) ||
 	    r.address.len == 0) {
+		log_bad_address(s, args);
 		reply(s, 501, "5.1.3", "Bad recipient address syntax");
 		return;
 	}

@@ -23,6 +23,8 @@
 
 static struct {
 	struct smtpd_settings settings;
+	struct smtpd_settings lenient;         /* for the clients of bare_lf_exclusions */
+	struct match_list *bare_lf_exclusions;
 	struct restrictions *restrictions;
 	struct ipc_client *cleanup, *resolver;
 	bool name_lookup;
@@ -136,6 +138,17 @@ static const char *find_name(const struct connection *c, struct arena *arena)
 	return "unknown";
 }
 
+static const struct smtpd_settings *settings_for(const struct smtpd_client *client)
+{
+	struct err err;
+	enum table_result excluded = match_list_test_client(server.bare_lf_exclusions, slice_of(client->name),
+							    slice_of(client->address), &err);
+
+	if (excluded == TABLE_ERROR)
+		log_warning("smtpd_forbid_bare_newline_exclusions: %s", err.text);
+	return excluded == TABLE_FOUND ? &server.lenient : &server.settings;
+}
+
 static void serve(void *arg)
 {
 	struct connection *c = arg;
@@ -144,7 +157,7 @@ static void serve(void *arg)
 				 file_descriptor, file_commit, file_abort };
 	struct smtpd_client client = { find_name(c, arena), c->address, c->port };
 
-	smtpd_serve(stream_of_fd(c->fd), &server.settings, &ops, &client);
+	smtpd_serve(stream_of_fd(c->fd), settings_for(&client), &ops, &client);
 	free(c);
 	arena_free(&arena);
 	process_busy(-1);
@@ -218,6 +231,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 	server.settings = (struct smtpd_settings){
 		.myhostname = config_text(c, "myhostname"),
 		.banner = config_text(c, "smtpd_banner"),
+		.forbidden_commands = config_text(c, "smtpd_forbidden_commands"),
 		.message_size_limit = (uint64_t)config_int(c, "message_size_limit"),
 		.line_limit = (size_t)config_int(c, "line_length_limit"),
 		.recipient_limit = config_int(c, "smtpd_recipient_limit"),
@@ -235,9 +249,15 @@ static bool open_process(const struct process_info *info, struct err *err)
 	};
 	server.session_limit = info->process_limit > 0 ? info->process_limit : config_int(c, "smtpd_session_limit");
 	server.name_lookup = config_bool(c, "smtpd_peername_lookup");
+	server.lenient = server.settings;
+	server.lenient.bare_lf = BARE_LF_ALLOW;
 	server.restrictions = restrictions_create(c, err);
-	return server.restrictions &&
-	       parse_bare_lf(config_text(c, "smtpd_forbid_bare_newline"), &server.settings.bare_lf, err);
+	if (!server.restrictions ||
+	    !parse_bare_lf(config_text(c, "smtpd_forbid_bare_newline"), &server.settings.bare_lf, err))
+		return false;
+	server.bare_lf_exclusions =
+		match_list_open(config_text(c, "smtpd_forbid_bare_newline_exclusions"), MATCH_NETWORK, err);
+	return server.bare_lf_exclusions || err_prefix(err, "smtpd_forbid_bare_newline_exclusions");
 }
 
 static void watch_tables(void *arg)
@@ -245,7 +265,7 @@ static void watch_tables(void *arg)
 	while (task_sleep(TABLE_CHECK) == TASK_READY) {
 		if (process_retiring())
 			return;
-		if (restrictions_changed(server.restrictions)) {
+		if (restrictions_changed(server.restrictions) || match_list_changed(server.bare_lf_exclusions)) {
 			process_retire("table changed");
 			return;
 		}

@@ -9,6 +9,9 @@
 #include "common/mail/address.h"
 #include "smtpd/session.h"
 
+/* The rest of a line that is too long: so much is read, that the client sees the answer. */
+#define SKIP_MAX ((size_t)64 << 20)
+
 static const char *const verb_names[VERB_COUNT] = {
 	[VERB_HELO] = "helo", [VERB_EHLO] = "ehlo", [VERB_MAIL] = "mail", [VERB_RCPT] = "rcpt",
 	[VERB_DATA] = "data", [VERB_BDAT] = "bdat", [VERB_RSET] = "rset", [VERB_NOOP] = "noop",
@@ -37,8 +40,10 @@ void reply_with(struct session *s, const struct smtpd_reply *r)
 	for (char *at = line; *at; at++)
 		if ((unsigned char)*at < ' ' || *at == 127)
 			*at = '?';
-	if (r->code >= 400)
+	if (r->code >= 400) {
 		s->errors++;
+		s->failed = true;
+	}
 	if (stream_printf(s->stream, "%d %s%s%s\r\n", r->code, r->dsn, r->dsn[0] ? " " : "", line) !=
 	    STREAM_OK)
 		s->quit = true;
@@ -61,13 +66,25 @@ const char *protocol_name(const struct session *s)
 	return !s->esmtp ? "SMTP" : s->transaction && s->transaction->envelope.smtputf8 ? "UTF8SMTP" : "ESMTP";
 }
 
+const char *session_queue_id(const struct session *s)
+{
+	struct transaction *t = s->transaction;
+
+	return t && t->file ? s->ops->queue_id(t->file) : "NOQUEUE";
+}
+
+void log_bad_address(const struct session *s, struct slice text)
+{
+	log_warning("Illegal address syntax from %s[%s] in %s command: %.*s", s->client->name, s->client->address,
+		    s->where, SLICE_FMT(slice_sub(text, 0, 300)));
+}
+
 void log_reject(struct session *s, const char *stage, const struct smtpd_reply *r, struct slice recipient)
 {
 	struct transaction *t = s->transaction;
-	const char *id = t && t->file ? s->ops->queue_id(t->file) : "NOQUEUE";
 	struct str line = { 0 };
 
-	str_printf(&line, "%s: reject: %s from %s[%s]: %d %s %s;", id, stage, s->client->name,
+	str_printf(&line, "%s: reject: %s from %s[%s]: %d %s %s;", session_queue_id(s), stage, s->client->name,
 		   s->client->address, r->code, r->dsn, r->text);
 	if (t)
 		str_printf(&line, " from=<%.*s>", SLICE_FMT(t->envelope.sender));
@@ -116,6 +133,7 @@ static bool greet(struct session *s, struct slice args, bool esmtp)
 		return false;
 	}
 	transaction_free(s);
+	s->bdat_failed = false;
 	str_clear(&s->helo);
 	str_append(&s->helo, name);
 	s->esmtp = esmtp;
@@ -151,20 +169,44 @@ static void command_ehlo(struct session *s, struct slice args)
 	str_free(&text);
 }
 
-static void command_vrfy(struct session *s, struct slice args)
+/* An address that RCPT would refuse is refused in the same words. */
+static void verify(struct session *s, struct slice args, struct arena *arena)
 {
-	struct arena *arena = arena_create(0);
-	struct slice address, rest;
+	struct smtpd_facts facts = { .client = s->client, .helo = str_slice(&s->helo) };
+	struct smtpd_reply refusal = { 0 };
+	struct slice rest;
 	struct err err;
 
-	if (!s->settings->vrfy)
+	if (!address_parse_path(args, false, s->settings->smtputf8, arena, &facts.recipient, &rest, &err) ||
+	    facts.recipient.len == 0 || (rest.len > 0 && !slice_eq_nocase(rest, SLICE("SMTPUTF8")))) {
+		log_bad_address(s, args);
+		reply(s, 501, "5.1.3", "Bad recipient address syntax");
+		return;
+	}
+	facts.smtputf8 = rest.len > 0;
+	if (s->transaction)
+		facts.sender = s->transaction->envelope.sender;
+	if (!s->ops->recipient(s->ops->context, &facts, arena, &refusal)) {
+		log_reject(s, "VRFY", &refusal, facts.recipient);
+		reply_with(s, &refusal);
+		return;
+	}
+	reply(s, 252, "2.0.0", "%.*s", SLICE_FMT(slice_trim(slice_sub(args, 0, args.len - rest.len))));
+}
+
+static void command_vrfy(struct session *s, struct slice args)
+{
+	struct arena *arena;
+
+	if (!s->settings->vrfy) {
 		reply(s, 502, "5.5.1", "VRFY command is disabled");
-	else if (args.len == 0 ||
-		 !address_parse_path(args, false, s->settings->smtputf8, arena, &address, &rest, &err))
-		reply(s, 501, "5.5.4", "Syntax: VRFY address");
-	else
-		reply(s, 252, "2.0.0", "%.*s", SLICE_FMT(address));
-	arena_free(&arena);
+	} else if (args.len == 0) {
+		reply(s, 501, "5.5.4", "Syntax: VRFY address%s", s->settings->smtputf8 ? " [SMTPUTF8]" : "");
+	} else {
+		arena = arena_create(0);
+		verify(s, args, arena);
+		arena_free(&arena);
+	}
 }
 
 static void command_rset(struct session *s, struct slice args)
@@ -174,6 +216,7 @@ static void command_rset(struct session *s, struct slice args)
 		return;
 	}
 	transaction_free(s);
+	s->bdat_failed = false;
 	reply(s, 250, "2.0.0", "Ok");
 }
 
@@ -195,7 +238,7 @@ static void command_quit(struct session *s, struct slice args)
 
 static void command_unknown(struct session *s, struct slice args)
 {
-	reply(s, 502, "5.5.2", "Error: command not recognized");
+	reply(s, 500, "5.5.2", "Error: command not recognized");
 }
 
 /* --- the loop --- */
@@ -205,7 +248,7 @@ struct command {
 	enum verb verb;
 	void (*run)(struct session *s, struct slice args);
 	bool junk;       /* does nothing: counted against junk_command_limit */
-	bool last;       /* must be the last of a pipelined group (RFC 2920) */
+	bool last;       /* must be the last of a pipelined group (RFC 2920 §3.1) */
 };
 
 static const struct command commands[] = {
@@ -213,10 +256,10 @@ static const struct command commands[] = {
 	{ "MAIL", VERB_MAIL, command_mail, false, false }, { "RCPT", VERB_RCPT, command_rcpt, false, false },
 	{ "DATA", VERB_DATA, command_data, false, true },  { "BDAT", VERB_BDAT, command_bdat, false, false },
 	{ "RSET", VERB_RSET, command_rset, true, false },  { "NOOP", VERB_NOOP, command_noop, true, true },
-	{ "QUIT", VERB_QUIT, command_quit, false, true },  { "VRFY", VERB_VRFY, command_vrfy, true, true },
+	{ "QUIT", VERB_QUIT, command_quit, false, false },  { "VRFY", VERB_VRFY, command_vrfy, true, true },
 	{ "HELP", VERB_HELP, command_help, true, true },
 };
-static const struct command unknown = { "unknown", VERB_UNKNOWN, command_unknown, false, false };
+static const struct command unknown = { "UNKNOWN", VERB_UNKNOWN, command_unknown, false, false };
 
 static const struct command *find_command(struct slice verb)
 {
@@ -226,42 +269,80 @@ static const struct command *find_command(struct slice verb)
 	return &unknown;
 }
 
-/* Too many errors or idle commands: slower, then out.  False: the session ends. */
+/* A line that is no command at all. */
+static void bad_line(struct session *s, const char *text)
+{
+	s->where = unknown.name;
+	s->total[VERB_UNKNOWN]++;
+	reply(s, 500, "5.5.2", "%s", text);
+}
+
+/* Too many errors: out.  False: the session ends. */
 static bool within_limits(struct session *s)
 {
-	if (s->junk > s->settings->junk_command_limit)
-		s->errors++;
 	if (s->errors >= s->settings->hard_error_limit) {
 		reply(s, 421, "4.7.0", "%s Error: too many errors", s->settings->myhostname);
-		log_warning("too many errors after %s from %s[%s]", s->where, s->client->name,
-			    s->client->address);
+		log_info("too many errors after %s from %s[%s]", s->where, s->client->name, s->client->address);
 		return false;
 	}
 	return true;
+}
+
+/* Input that comes before its turn: the client does not speak SMTP, or speaks with somebody else's voice. */
+static bool out_of_turn(struct session *s)
+{
+	struct slice early;
+
+	if (!s->settings->forbid_unauth_pipelining || !stream_input_ready(s->stream) ||
+	    stream_peek(s->stream, &early) != STREAM_OK)
+		return false;
+	log_info("improper command pipelining after %s from %s[%s]: %.*s", s->where, s->client->name,
+		 s->client->address, SLICE_FMT(slice_sub(early, 0, 100)));
+	reply(s, 554, "5.5.0", "Error: SMTP protocol synchronization");
+	s->quit = true;
+	return true;
+}
+
+/* A mail header, or a command of HTTP: not to be taken for a client that errs. */
+static bool is_foreign(const struct session *s, struct slice verb)
+{
+	struct slice list = slice_of(s->settings->forbidden_commands), word;
+	char first = verb.ptr[0];
+
+	if (!((first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z')) || slice_find(verb, ':') >= 0)
+		return true;
+	while (slice_word(&list, ", \t\r\n", &word))
+		if (slice_eq_nocase(word, verb))
+			return true;
+	return false;
 }
 
 static void run_command(struct session *s, struct slice line)
 {
 	struct slice rest = line, verb;
 	const struct command *command;
-	long errors = s->errors;
 
-	slice_word(&rest, " \t", &verb);
+	if (!slice_word(&rest, " \t", &verb)) {
+		bad_line(s, "Error: bad syntax");
+		return;
+	}
 	command = find_command(verb);
 	s->where = command->name;
 	s->total[command->verb]++;
-	if (command->junk)
-		s->junk++;
-	if (command->last && !s->quit && s->settings->forbid_unauth_pipelining &&
-	    (command->verb == VERB_EHLO || command->verb == VERB_HELO) && stream_pending(s->stream) > 0) {
-		reply(s, 554, "5.5.0", "Error: SMTP protocol synchronization");
-		log_info("improper command pipelining after %s from %s[%s]", command->name, s->client->name,
-			 s->client->address);
+	s->failed = false;
+	if (command == &unknown && is_foreign(s, verb)) {
+		log_warning("non-SMTP command from %s[%s]: %.*s", s->client->name, s->client->address,
+			    SLICE_FMT(slice_sub(line, 0, 100)));
+		reply(s, 221, "2.7.0", "Error: I can break rules, too. Goodbye.");
 		s->quit = true;
 		return;
 	}
+	if (command->junk && s->junk++ > s->settings->junk_command_limit)
+		s->errors++;
+	if ((!s->esmtp || command->last) && out_of_turn(s))
+		return;
 	command->run(s, slice_trim(rest));
-	if (s->errors == errors)
+	if (!s->failed)
 		s->good[command->verb]++;
 	else if (s->errors > s->settings->soft_error_limit && s->settings->error_sleep > 0)
 		(void)task_sleep(s->settings->error_sleep);
@@ -275,17 +356,15 @@ static enum stream_status next_command(struct session *s)
 	stream_set_timeout(s->stream, s->settings->timeout);
 	status = stream_read_line(s->stream, s->settings->line_limit, &line, NULL);
 	if (status == STREAM_TOO_LONG) {
-		s->where = "unknown";
-		s->total[VERB_UNKNOWN]++;
-		reply(s, 500, "5.5.2", "Error: line too long");
-		return stream_skip_line(s->stream, 1u << 20);
+		log_warning("%s[%s]: request longer than %zu: %.*s...", s->client->name, s->client->address,
+			    s->settings->line_limit, SLICE_FMT(slice_sub(line, 0, 30)));
+		bad_line(s, "Error: line too long");
+		return stream_skip_line(s->stream, SKIP_MAX);
 	}
 	if (status != STREAM_OK)
 		return status;
-	if (!address_valid_utf8(line) || memchr(line.ptr ? line.ptr : "", '\0', line.len)) {
-		s->where = "unknown";
-		s->total[VERB_UNKNOWN]++;
-		reply(s, 500, "5.5.2", "Error: bad UTF-8 syntax");
+	if (slice_find(line, '\0') >= 0 || !address_valid_utf8(line)) {
+		bad_line(s, slice_find(line, '\0') >= 0 ? "Error: bad syntax" : "Error: bad UTF-8 syntax");
 		return STREAM_OK;
 	}
 	/* The commands read on: the line must not move under them. */
@@ -334,12 +413,8 @@ void smtpd_serve(struct stream *stream, const struct smtpd_settings *settings, c
 
 	log_info("connect from %s[%s]", client->name, client->address);
 	stream_set_timeout(stream, settings->timeout);
-	if (settings->forbid_unauth_pipelining && stream_input_ready(stream)) {
-		reply(&s, 554, "5.5.0", "Error: SMTP protocol synchronization");
-		s.quit = true;
-	} else {
+	if (!out_of_turn(&s))
 		reply(&s, 220, "", "%s", settings->banner);
-	}
 	while (status == STREAM_OK && !s.quit && within_limits(&s))
 		status = next_command(&s);
 	if (status == STREAM_TIMEOUT) {

@@ -7,8 +7,9 @@
 #include "smtpd/smtpd.h"
 
 enum verb {
-	VERB_HELO, VERB_EHLO, VERB_MAIL, VERB_RCPT, VERB_DATA, VERB_BDAT, VERB_RSET, VERB_NOOP, VERB_QUIT,
-	VERB_VRFY, VERB_HELP, VERB_UNKNOWN, VERB_COUNT
+	/* In the order of Postfix's disconnect line. */
+	VERB_HELO, VERB_EHLO, VERB_MAIL, VERB_RCPT, VERB_DATA, VERB_BDAT, VERB_RSET, VERB_NOOP, VERB_VRFY,
+	VERB_HELP, VERB_QUIT, VERB_UNKNOWN, VERB_COUNT
 };
 
 /* One mail transaction (RFC 5321 §3.3): made by MAIL, freed in transaction_free, whatever ends it. */
@@ -34,7 +35,9 @@ struct session {
 	struct str helo;
 	bool esmtp;                        /* EHLO was the last greeting */
 	struct transaction *transaction;   /* NULL outside MAIL … end of data */
-	long errors, junk;
+	bool bdat_failed;                  /* chunks are thrown away until LAST or RSET */
+	long errors, junk;                 /* since the last message that was taken */
+	bool failed;                       /* the present command was answered 4xx or 5xx */
 	bool quit;                         /* the session is over */
 	enum stream_status status;         /* how the stream ended inside a command */
 	unsigned total[VERB_COUNT], good[VERB_COUNT];
@@ -49,6 +52,10 @@ void reply_set(struct smtpd_reply *r, int code, const char *dsn, const char *for
 	__attribute__((format(printf, 4, 5)));
 void transaction_free(struct session *s);
 void log_reject(struct session *s, const char *stage, const struct smtpd_reply *r, struct slice recipient);
+/* A warning on an address that does not parse. */
+void log_bad_address(const struct session *s, struct slice text);
+/* The queue ID, or NOQUEUE. */
+const char *session_queue_id(const struct session *s);
 const char *protocol_name(const struct session *s);
 
 /* Commands; `args` is what stands behind the verb, trimmed. */

@@ -22,6 +22,7 @@ struct smtpd_settings {
 	double timeout, error_sleep;
 	bool helo_required, vrfy, smtputf8, strict_envelopes, forbid_unauth_pipelining;
 	enum bare_lf bare_lf;
+	const char *forbidden_commands;    /* words of other protocols: the session ends */
 };
 
 struct smtpd_reply {

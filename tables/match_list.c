@@ -54,7 +54,7 @@ static bool parse_address(struct slice text, struct network *n)
 		text = slice_sub(text, 1, text.len - 2);
 	if (slice_starts_nocase(text, SLICE("ipv6:")))
 		text = slice_sub(text, 5, text.len);
-	if (text.len >= sizeof(buf))
+	if (text.len >= sizeof(buf) || slice_find(text, '\0') >= 0)
 		return false;
 	snprintf(buf, sizeof(buf), "%.*s", SLICE_FMT(text));
 	memset(n, 0, sizeof(*n));

@@ -1,10 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
-# make check: builds with sanitizers, runs unit tests and end-to-end tests, and
+# make check: builds with sanitizers, runs unit tests, fuzz targets and end-to-end tests, and
 # closes on "N passed, N failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
 sh tools/install-packages.sh test || exit 1
+node=tests/e2e/node
+[ "$node/node_modules/.package-lock.json" -nt "$node/package-lock.json" ] ||
+	npm ci --prefix "$node" --no-audit --no-fund >/dev/null || exit 1
 build=${B:-build-check}
 jobs=$(nproc)
 make -s -j"$jobs" B="$build" SANITIZE=1 tests || { echo "0 passed, 1 failed"; exit 1; }
@@ -24,6 +27,12 @@ while IFS= read -r test; do
 	passed=$((passed + ok)) failed=$((failed + bad))
 	printf '%-50s %3d passed, %d failed\n' "${test#"$build"/test/}" "$ok" "$bad"
 done < <(find "$build/test" -name '*_test' -type f | sort)
+
+while IFS= read -r line; do
+	echo "$line"
+	read -r ok bad < <(sed -nE 's/.* ([0-9]+) passed, ([0-9]+) failed.*/\1 \2/p' <<<"$line")
+	passed=$((passed + ${ok:-0})) failed=$((failed + ${bad:-1}))
+done < <(tests/fuzz.sh)
 
 for test in tests/e2e/test_*.py; do
 	[ -e "$test" ] || continue

@@ -223,6 +223,7 @@ static const struct param rows[] = {
 	TEXT("smtpd_forbid_bare_newline", "normalize", "lines that end in LF alone: no, yes, normalize, reject, note"),
 	TEXT("smtpd_forbid_bare_newline_exclusions", "$mynetworks", "clients for whom it is no"),
 	BOOL("smtpd_forbid_unauth_pipelining", "yes", "refuse input before its turn"),
+	TEXT("smtpd_forbidden_commands", "CONNECT GET POST", "commands that end the session; so does one that starts with no letter"),
 	INT("smtpd_hard_error_limit", "20", 1, 0, "errors before the connection ends"),
 	BOOL("smtpd_helo_required", "no", "HELO or EHLO before MAIL"),
 	TEXT("smtpd_helo_restrictions", "", "restrictions on HELO"),

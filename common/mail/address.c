@@ -84,7 +84,8 @@ bool address_valid_literal(struct slice text)
 	unsigned char raw[16];
 	char buf[64];
 
-	if (text.len < 3 || text.len >= sizeof(buf) || text.ptr[0] != '[' || text.ptr[text.len - 1] != ']')
+	if (text.len < 3 || text.len >= sizeof(buf) || text.ptr[0] != '[' || text.ptr[text.len - 1] != ']' ||
+	    slice_find(text, '\0') >= 0)
 		return false;
 	text = slice_sub(text, 1, text.len - 2);
 	bool v6 = slice_starts_nocase(text, SLICE("IPv6:"));
@@ -210,8 +211,11 @@ bool address_parse_path(struct slice input, bool strict, bool utf8, struct arena
 	if (bracketed)
 		s = slice_sub(s, 1, s.len);
 	if (bracketed && s.len > 0 && s.ptr[0] == '>') {
+		s = slice_sub(s, 1, s.len);
+		if (s.len > 0 && s.ptr[0] != ' ' && s.ptr[0] != '\t')
+			return err_set(err, ERR_SYNTAX, "garbage after address");
 		*address = SLICE("");
-		*rest = slice_trim(slice_sub(s, 1, s.len));
+		*rest = slice_trim(s);
 		return true;
 	}
 	drop_source_route(&s);
@@ -224,6 +228,8 @@ bool address_parse_path(struct slice input, bool strict, bool utf8, struct arena
 	}
 	if (ok && s.len > 0 && s.ptr[0] != ' ' && s.ptr[0] != '\t')
 		ok = err_set(err, ERR_SYNTAX, "garbage after address");
+	if (ok && slice_rfind(str_slice(&out), '@') == 0) /* <"@domain"> */
+		ok = err_set(err, ERR_SYNTAX, "empty local part");
 	if (ok && !address_is_ascii(str_slice(&out)))
 		ok = (utf8 && address_valid_utf8(str_slice(&out))) ||
 		     err_set(err, ERR_SYNTAX, "address is not ASCII");
@@ -250,12 +256,26 @@ static bool needs_quotes(struct slice local)
 	return false;
 }
 
+/* Could end a path, or start something else behind it: no domain, whatever stands before it. */
+static bool safe_domain(struct slice domain)
+{
+	for (size_t i = 0; i < domain.len; i++)
+		if (domain.ptr[i] != '.' && !is_atext((unsigned char)domain.ptr[i]))
+			return address_valid_literal(domain);
+	return true;
+}
+
 struct slice address_quote(struct arena *arena, struct slice address)
 {
 	struct slice local, domain;
 	struct str out = { 0 };
 
 	address_split(address, &local, &domain);
+	/* <"a@b> SIZE=1"> is an address too: all of it is local part then. */
+	if (domain.len == 0 || !safe_domain(domain)) {
+		local = address;
+		domain = SLICE("");
+	}
 	if (address.len == 0 || !needs_quotes(local))
 		return address;
 	str_append_byte(&out, '"');
@@ -357,7 +377,7 @@ static bool take_angle(struct list_parser *p)
 	return ok;
 }
 
-/* A quoted string: as text into the phrase, unquoted into the address. */
+/* A quoted string: as text into the phrase, unquoted into the address; folds and tabs are white space. */
 static bool take_quoted(struct list_parser *p)
 {
 	size_t i = 1;
@@ -365,11 +385,18 @@ static bool take_quoted(struct list_parser *p)
 	while (i < p->s.len && p->s.ptr[i] != '"') {
 		if (p->s.ptr[i] == '\\')
 			i++;
-		if (i < p->s.len) {
-			str_append_byte(&p->phrase, p->s.ptr[i]);
-			str_append_byte(&p->spec, p->s.ptr[i]);
-		}
-		i++;
+		if (i >= p->s.len)
+			break;
+		unsigned char c = (unsigned char)p->s.ptr[i++];
+
+		if (c == '\r' || c == '\n')
+			continue;
+		if (c == '\t')
+			c = ' ';
+		if (c < 32 || c == 127)
+			return err_set(p->err, ERR_SYNTAX, "control character in address");
+		str_append_byte(&p->phrase, (char)c);
+		str_append_byte(&p->spec, (char)c);
 	}
 	if (i >= p->s.len)
 		return err_set(p->err, ERR_SYNTAX, "unbalanced quote");

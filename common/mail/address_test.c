@@ -41,6 +41,9 @@ static void test_paths(void **state)
 		{ "<a@[1.2.3.4>", NULL, NULL, false },
 		{ "<\"a@b.c>", NULL, NULL, false },
 		{ "<\"a\rb\"@b.c>", NULL, NULL, false },
+		{ "<\"@b.c\">", NULL, NULL, false },
+		{ "<\"@b\"@c.d>", "@b@c.d", "", false },
+		{ "<>SIZE=1", NULL, NULL, false },
 		{ "<a b@c.d>", NULL, NULL, false },
 		{ "<a,b@c.d>", NULL, NULL, false },
 		{ "<;id;@c.d>", NULL, NULL, false },
@@ -83,6 +86,10 @@ static void test_lists(void **state)
 		{ ", ,a@b.c,,", "a@b.c" },
 		{ "<a@b.c", NULL },
 		{ "\"open a@b.c", NULL },
+		{ "\"a\001b\"@b.c", NULL },
+		{ "\"a\177b\"@b.c", NULL },
+		{ "\"a\r\n b\"@b.c", "a b@b.c" },
+		{ "\"a\r\n\tb\" <a@b.c>", "a@b.c" },
 		{ "(open a@b.c", NULL },
 	};
 	struct arena *arena = arena_create(0);
@@ -118,6 +125,59 @@ static void test_quote_round_trip(void **state)
 	arena_free(&arena);
 }
 
+/* What stands behind the last '@' of a quoted local part must not get out of its brackets. */
+static void test_quote_keeps_a_path_whole(void **state)
+{
+	static const struct {
+		const char *address, *quoted;
+	} cases[] = {
+		{ "a@b> SIZE=1", "\"a@b> SIZE=1\"" },
+		{ "a@b>,<c@d", "\"a@b>,<c\"@d" },
+		{ "a@b c", "\"a@b c\"" },
+		{ "a@\"b", "\"a@\\\"b\"" },
+		{ "a@", "\"a@\"" },
+		{ "a@[127.0.0.1]", "a@[127.0.0.1]" },
+		{ "a@[127.0.0.1> X", "\"a@[127.0.0.1> X\"" },
+		{ "a@b_c.d-", "a@b_c.d-" },
+	};
+	struct arena *arena = arena_create(0);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct slice quoted = address_quote(arena, slice_of(cases[i].address));
+
+		if (!slice_eq(quoted, slice_of(cases[i].quoted)))
+			fail_msg("%s became %.*s", cases[i].address, SLICE_FMT(quoted));
+	}
+	arena_free(&arena);
+}
+
+static void test_names_and_literals(void **state)
+{
+	static const struct {
+		struct slice text;
+		bool name, literal;
+	} cases[] = {
+		{ SLICE("example.com"), true, false }, { SLICE("a_b.c-d.9"), true, false },
+		{ SLICE(""), false, false },           { SLICE("a..b"), false, false },
+		{ SLICE(".a"), false, false },         { SLICE("a."), false, false },
+		{ SLICE("-a.b"), false, false },       { SLICE("a-.b"), false, false },
+		{ SLICE("a b"), false, false },        { SLICE("a\0b"), false, false },
+		{ SLICE("[192.0.2.1]"), false, true }, { SLICE("[IPv6:2001:db8::1]"), false, true },
+		{ SLICE("[192.0.2.256]"), false, false }, { SLICE("[2001:db8::1]"), false, false },
+		{ SLICE("[]"), false, false },         { SLICE("[192.0.2.1"), false, false },
+		{ SLICE("[192.0.2.1\0> X]"), false, false }, { SLICE("[IPv6:::\0\"]"), false, false },
+	};
+	char label[80];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(address_valid_hostname(cases[i].text), cases[i].name);
+		assert_int_equal(address_valid_literal(cases[i].text), cases[i].literal);
+	}
+	memset(label, 'a', sizeof(label));
+	assert_true(address_valid_hostname(slice_make(label, 63)));
+	assert_false(address_valid_hostname(slice_make(label, 64)));
+}
+
 static void test_extension(void **state)
 {
 	struct slice user, extension;
@@ -135,6 +195,8 @@ int main(void)
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_quote_round_trip),
+		cmocka_unit_test(test_quote_keeps_a_path_whole),
+		cmocka_unit_test(test_names_and_literals),
 		cmocka_unit_test(test_extension),
 	};
 

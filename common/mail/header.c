@@ -116,6 +116,28 @@ static void put_printable(struct str *out, struct slice text)
 	}
 }
 
+static bool balanced(struct slice text)
+{
+	long depth = 0;
+
+	for (size_t i = 0; i < text.len && depth >= 0; i++)
+		depth += text.ptr[i] == '(' ? 1 : text.ptr[i] == ')' ? -1 : 0;
+	return depth == 0;
+}
+
+/* A comment may have others in it (RFC 5322, section 3.2.2). */
+static void put_comment(struct str *out, struct slice text)
+{
+	bool nests = balanced(text);
+
+	for (size_t i = 0; i < text.len && i < 512; i++) {
+		if (nests && (text.ptr[i] == '(' || text.ptr[i] == ')'))
+			str_append_byte(out, text.ptr[i]);
+		else
+			put_printable(out, slice_sub(text, i, 1));
+	}
+}
+
 static void put_from(struct str *out, const struct message_envelope *e)
 {
 	bool ipv6 = slice_find(e->client_address, ':') >= 0 && !slice_starts_nocase(e->client_address, SLICE("IPv6:"));
@@ -127,6 +149,32 @@ static void put_from(struct str *out, const struct message_envelope *e)
 	str_append_text(out, ipv6 ? " [IPv6:" : " [");
 	put_printable(out, e->client_address.len ? e->client_address : SLICE("unknown"));
 	str_append_text(out, "])\r\n");
+}
+
+static void put_tls(struct str *out, const struct message_envelope *e)
+{
+	static const char fold[] = " key-exchange ";
+	const char *details;
+
+	if (e->tls.len == 0)
+		return;
+	details = memmem(e->tls.ptr, e->tls.len, fold, sizeof(fold) - 1);
+	str_append_text(out, "\t(using ");
+	if (details) {
+		size_t first = (size_t)(details - e->tls.ptr);
+
+		put_comment(out, slice_sub(e->tls, 0, first));
+		str_append_text(out, "\r\n\t");
+		put_comment(out, slice_sub(e->tls, first, e->tls.len));
+	} else {
+		put_comment(out, e->tls);
+	}
+	str_append_text(out, ")\r\n");
+	if (e->tls_peer.len > 0) {
+		str_append_text(out, "\t(");
+		put_comment(out, e->tls_peer);
+		str_append_text(out, ")\r\n");
+	}
 }
 
 void header_received(struct str *out, const struct message_envelope *e, const char *queue_id, const char *hostname,
@@ -144,6 +192,12 @@ void header_received(struct str *out, const struct message_envelope *e, const ch
 		return;
 	}
 	put_from(out, e);
+	put_tls(out, e);
+	if (e->sasl_login.len > 0 && e->show_login) {
+		str_append_text(out, "\t(Authenticated sender: ");
+		put_printable(out, e->sasl_login);
+		str_append_text(out, ")\r\n");
+	}
 	str_printf(out, "\tby %s (%s) with ", hostname, mail_name);
 	put_printable(out, e->protocol.len ? e->protocol : SLICE("SMTP"));
 	str_printf(out, " id %s", queue_id);

@@ -5,7 +5,7 @@ enum tag {
 	TAG_END,
 	TAG_SENDER, TAG_FULL_NAME, TAG_CLIENT_NAME, TAG_CLIENT_ADDRESS, TAG_CLIENT_PORT, TAG_HELO,
 	TAG_PROTOCOL, TAG_SASL_METHOD, TAG_SASL_LOGIN, TAG_ENVID, TAG_FILTER,
-	TAG_REDIRECT, TAG_PREPEND,
+	TAG_REDIRECT, TAG_PREPEND, TAG_TLS, TAG_TLS_PEER,
 	TAG_ORIGIN = 32, TAG_UID, TAG_RET, TAG_FLAGS, TAG_ARRIVAL
 };
 
@@ -20,6 +20,7 @@ static const struct {
 	{ 16, offsetof(struct message_envelope, discard) },
 	{ 32, offsetof(struct message_envelope, no_address_mappings) },
 	{ 64, offsetof(struct message_envelope, no_header_body_checks) },
+	{ 128, offsetof(struct message_envelope, show_login) },
 };
 #define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
 
@@ -40,6 +41,8 @@ static const struct {
 	{ TAG_FILTER, offsetof(struct message_envelope, filter) },
 	{ TAG_REDIRECT, offsetof(struct message_envelope, redirect) },
 	{ TAG_PREPEND, offsetof(struct message_envelope, prepend) },
+	{ TAG_TLS, offsetof(struct message_envelope, tls) },
+	{ TAG_TLS_PEER, offsetof(struct message_envelope, tls_peer) },
 };
 
 static void put_little(struct str *out, uint64_t v, size_t bytes)

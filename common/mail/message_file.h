@@ -71,7 +71,9 @@ struct message_envelope {
 	struct slice client_address;   /* "192.0.2.1", "2001:db8::1" */
 	struct slice client_port;
 	struct slice helo;
-	struct slice protocol;         /* "ESMTP", "SMTP", "UTF8SMTP" */
+	struct slice protocol;         /* "ESMTP", "SMTP", "UTF8SMTP", "ESMTPS", "ESMTPSA" … (RFC 3848) */
+	struct slice tls;              /* for Received: "TLSv1.3 with cipher … (256/256 bits) key-exchange …"; empty: nothing is said */
+	struct slice tls_peer;         /* "Client CN "x", Issuer "y" (verified OK)" */
 	struct slice sasl_method;
 	struct slice sasl_login;
 	struct slice envid;            /* decoded */
@@ -81,6 +83,7 @@ struct message_envelope {
 	enum message_ret ret;
 	bool body_8bitmime;            /* BODY=8BITMIME */
 	bool smtputf8;
+	bool show_login;               /* smtpd_sasl_authenticated_header */
 	bool rewrite_header;           /* client is local: local_header_rewrite_clients */
 	bool hold;                     /* HOLD: committed in state MESSAGE_HOLD */
 	bool discard;                  /* DISCARD: answered as if committed, and thrown away */

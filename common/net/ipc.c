@@ -295,9 +295,14 @@ static int receive(struct ipc_channel *ch, uint8_t *buf, struct ipc_in *m)
 	while (got < 0 && errno == EINTR);
 	if (got < 0 && (errno == EAGAIN || errno == ENOBUFS))
 		return 0;
-	if (got <= 0)
+	if (got < 0)
 		return -1;
+	/* Also an empty packet, which looks like the end, may have brought some. */
 	take_descriptors(&msg, m);
+	if (got == 0) {
+		close_fds(m->fds, m->fd_count);
+		return -1;
+	}
 	m->data = buf;
 	m->len = (size_t)got;
 	if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || !ipc_valid(buf, m->len)) {
@@ -313,27 +318,23 @@ static int receive(struct ipc_channel *ch, uint8_t *buf, struct ipc_in *m)
 	return 1;
 }
 
+/* A free by the owner meanwhile is left to the caller: see ch->freed. */
 static void dispatch(struct ipc_channel *ch, struct ipc_in *m)
 {
+	ch->in_handler = true;
 	if (ch->greeted && m->type == TYPE_BYE) {
-		ch->in_handler = true;
 		if (ch->handler->on_bye)
 			ch->handler->on_bye(ch, ch->context);
-		ch->in_handler = false;
 	} else if (ch->greeted) {
-		ch->in_handler = true;
 		ch->handler->on_message(ch, m, ch->context);
-		ch->in_handler = false;
 	} else if (check_hello(ch, m)) {
 		ch->greeted = true;
 	} else {
 		log_warning("%s: the other side speaks another protocol: closing the connection",
 			    ch->protocol->name);
-		close_fds(m->fds, m->fd_count);
-		m->fd_count = 0;
 		channel_lost(ch);
-		return;
 	}
+	ch->in_handler = false;
 	close_fds(m->fds, m->fd_count);
 }
 

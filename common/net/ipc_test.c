@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <ev.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -235,12 +236,267 @@ static void test_too_large_fails(void **state)
 	assert_true(m.failed);
 }
 
+/* --- a peer that does not keep to the rules; the channel's owner frees it in on_close --- */
+
+struct owner {
+	struct ipc_channel *channel;
+	bool closed, free_at_message;
+	size_t messages;
+	unsigned last;
+};
+
+static void owner_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
+{
+	struct owner *o = context;
+
+	o->messages++;
+	o->last = m->request;
+	if (o->free_at_message)
+		ipc_channel_free(&o->channel);
+}
+
+static void owner_close(struct ipc_channel *ch, void *context)
+{
+	struct owner *o = context;
+
+	o->closed = true;
+	ipc_channel_free(&o->channel);
+}
+
+static const struct ipc_handler owner_handler = { .on_message = owner_message, .on_close = owner_close };
+
+static void say_hello(int fd, const char *name, uint64_t version)
+{
+	struct ipc_out m;
+
+	ipc_out_start(&m, 0xffff, 0);
+	ipc_put_text(&m, 1, name);
+	ipc_put_u64(&m, 2, version);
+	assert_int_equal(send(fd, m.data, m.len, 0), m.len);
+}
+
+static void say(int fd, uint32_t request)
+{
+	struct ipc_out m;
+
+	ipc_out_start(&m, 1, request);
+	assert_int_equal(send(fd, m.data, m.len, 0), m.len);
+}
+
+static void owner_start(struct owner *o, int *peer)
+{
+	int fd[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fd), 0);
+	*o = (struct owner){ 0 };
+	o->channel = ipc_channel_create(fd[0], &protocol, &owner_handler, o);
+	*peer = fd[1];
+}
+
+static void turns(void)
+{
+	for (int i = 0; i < 3; i++)
+		ev_run(loop_get(), EVRUN_NOWAIT);
+}
+
+static void test_wrong_hello_closes(void **state)
+{
+	static const struct {
+		const char *name;
+		uint64_t version;
+		bool rubbish;
+	} cases[] = { { "other", 1, false }, { "echo", 2, false }, { "", 0, true } };
+
+	for (size_t i = 0; i < 3; i++) {
+		struct owner o;
+		int peer;
+
+		owner_start(&o, &peer);
+		if (cases[i].rubbish)
+			say(peer, 1);
+		else
+			say_hello(peer, cases[i].name, cases[i].version);
+		turns();
+		assert_true(o.closed);
+		assert_null(o.channel);
+		assert_int_equal(o.messages, 0);
+		close(peer);
+	}
+}
+
+static void test_freed_in_handler(void **state)
+{
+	struct owner o;
+	int peer;
+
+	owner_start(&o, &peer);
+	o.free_at_message = true;
+	say_hello(peer, "echo", 1);
+	say(peer, 1);
+	say(peer, 2);
+	turns();
+	assert_int_equal(o.messages, 1);
+	assert_false(o.closed);
+	close(peer);
+}
+
+static int count_descriptors(void)
+{
+	int count = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+/* Sends a packet with `count` descriptors. */
+static void say_with_descriptors(int fd, struct slice packet, size_t count)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int) * (IPC_FDS + 2))];
+	} control = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)packet.ptr, packet.len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
+			      .msg_controllen = CMSG_SPACE(sizeof(int) * count) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int) * count);
+	for (size_t i = 0; i < count; i++)
+		((int *)(void *)CMSG_DATA(c))[i] = STDERR_FILENO;
+	assert_int_equal(sendmsg(fd, &msg, 0), packet.len);
+}
+
+/* Descriptors that nobody takes are closed, also those of a packet that is refused. */
+static void test_descriptors_are_closed(void **state)
+{
+	struct owner o;
+	int peer, before;
+
+	owner_start(&o, &peer);
+	say_hello(peer, "echo", 1);
+	turns();
+	before = count_descriptors();
+	for (size_t count = 1; count <= IPC_FDS + 2; count++) {
+		struct ipc_out m;
+
+		ipc_out_start(&m, 1, (uint32_t)count);
+		if (!o.closed)
+			say_with_descriptors(peer, slice_make(m.data, m.len), count);
+		turns();
+		assert_int_equal(o.closed, count > IPC_FDS);
+		assert_int_equal(count_descriptors(), before - o.closed);
+	}
+	assert_int_equal(o.messages, IPC_FDS);
+	close(peer);
+}
+
+/* An empty packet reads like the end of the connection, but it may carry descriptors. */
+static void test_descriptors_of_an_empty_packet(void **state)
+{
+	struct owner o;
+	int peer, before;
+
+	owner_start(&o, &peer);
+	say_hello(peer, "echo", 1);
+	turns();
+	before = count_descriptors();
+	say_with_descriptors(peer, SLICE(""), IPC_FDS);
+	turns();
+	assert_true(o.closed);
+	assert_int_equal(count_descriptors(), before - 1);
+	close(peer);
+}
+
+/* More than the socket holds: kept, sent in order when there is room, up to the limit. */
+static void test_queue(void **state)
+{
+	struct owner o, receiver;
+	struct ipc_out m;
+	uint32_t sent = 0;
+	int fd[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fd), 0);
+	o = receiver = (struct owner){ 0 };
+	o.channel = ipc_channel_create(fd[0], &protocol, &owner_handler, &o);
+	do
+		ipc_out_start(&m, 1, ++sent);
+	while (ipc_send(o.channel, &m) && ipc_channel_queued(o.channel) < 1000);
+	assert_int_equal(ipc_channel_queued(o.channel), 1000);
+	receiver.channel = ipc_channel_create(fd[1], &protocol, &owner_handler, &receiver);
+	while (receiver.messages < sent)
+		ev_run(loop_get(), EVRUN_ONCE);
+	assert_int_equal(receiver.last, sent);
+	assert_int_equal(ipc_channel_queued(o.channel), 0);
+	ipc_channel_free(&receiver.channel);
+	while (!o.closed)
+		ev_run(loop_get(), EVRUN_ONCE);
+	assert_null(o.channel);
+}
+
+static void test_queue_has_a_limit(void **state)
+{
+	struct owner o;
+	struct ipc_out m;
+	int peer;
+
+	owner_start(&o, &peer);
+	for (ipc_out_start(&m, 1, 1); ipc_send(o.channel, &m);)
+		ipc_out_start(&m, 1, 1);
+	assert_int_equal(ipc_channel_queued(o.channel), 4096);
+	assert_false(o.closed); /* told from the loop, not from within the call */
+	turns();
+	assert_true(o.closed);
+	close(peer);
+}
+
+/* An answer that comes after its deadline is nobody's, also when its number is used again. */
+static void slow_call(void *arg)
+{
+	struct ipc_client *client = arg;
+	struct ipc_reply reply;
+	struct ipc_out m;
+	struct err err;
+
+	assert_true(ipc_client_connect(client, loop_now() + 1, &err));
+	ipc_out_start(&m, 1, ipc_client_request(client));
+	assert_false(ipc_client_call(client, &m, loop_now() + 0.01, &reply, &err));
+	assert_int_equal(err.code, ERR_TIMEOUT);
+	assert_null(reply.storage);
+}
+
+static void test_late_answer(void **state)
+{
+	struct task_group group = { 0 };
+	struct ipc_client *client = ipc_client_create("echo", &protocol, give_end);
+	int fd[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fd), 0);
+	client_end = fd[0];
+	say_hello(fd[1], "echo", 1);
+	task_spawn(&group, slow_call, client);
+	task_group_run(&group);
+	say(fd[1], 1);
+	turns();
+	ipc_client_free(&client);
+	close(fd[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_call_and_descriptor),
 		cmocka_unit_test(test_retiring_server),
 		cmocka_unit_test(test_malformed_packet_closes),
+		cmocka_unit_test(test_wrong_hello_closes),
+		cmocka_unit_test(test_freed_in_handler),
+		cmocka_unit_test(test_descriptors_are_closed),
+		cmocka_unit_test(test_descriptors_of_an_empty_packet),
+		cmocka_unit_test(test_queue),
+		cmocka_unit_test(test_queue_has_a_limit),
+		cmocka_unit_test(test_late_answer),
 		cmocka_unit_test(test_valid),
 		cmocka_unit_test(test_too_large_fails),
 	};

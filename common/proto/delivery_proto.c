@@ -6,6 +6,7 @@
 
 #define RECIPIENTS_MAX (IPC_MAX / MESSAGE_RECIPIENT_MIN)
 #define LAYOUT_SIZE    72
+#define TEXT_MAX       4096 /* of a result's texts: the rest is cut off */
 
 const struct ipc_protocol delivery_protocol = { "delivery", 1 };
 
@@ -159,7 +160,7 @@ bool delivery_get_job(struct ipc_in *m, struct arena *arena, struct delivery_job
 /* A remote reply may be long; a result must always fit. */
 static void put_cut(struct ipc_out *m, enum delivery_field field, struct slice text)
 {
-	ipc_put_bytes(m, field, slice_sub(text, 0, 4096));
+	ipc_put_bytes(m, field, slice_sub(text, 0, TEXT_MAX));
 }
 
 bool delivery_put_result(struct ipc_out *m, uint32_t job, const struct delivery_result *r)
@@ -204,6 +205,9 @@ bool delivery_get_result(const struct ipc_in *m, struct delivery_result *r, stru
 		return err_set(err, ERR_SYNTAX, "malformed RESULT");
 	r->index = (uint32_t)index;
 	r->outcome = (enum delivery_outcome)outcome;
+	r->relay = slice_sub(r->relay, 0, TEXT_MAX);
+	r->text = slice_sub(r->text, 0, TEXT_MAX);
+	r->remote = slice_sub(r->remote, 0, TEXT_MAX);
 	/* The outcome decides; a status of another class would mislead log and notice. */
 	if (!valid_dsn(r->dsn, r->outcome))
 		r->dsn = outcome == DELIVERY_SENT ? SLICE("2.0.0") :

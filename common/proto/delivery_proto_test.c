@@ -164,10 +164,37 @@ static void result_and_done(void **state)
 	leave(&in);
 }
 
+/* However much an agent sends, what goes into log and file is short. */
+static void result_is_cut(void **state)
+{
+	static char text[20000];
+	struct delivery_result got;
+	struct ipc_out m;
+	struct err err;
+
+	memset(text, 'x', sizeof(text));
+	ipc_out_start(&m, DELIVERY_RESULT, 1);
+	ipc_put_u64(&m, DELIVERY_FIELD_INDEX, 0);
+	ipc_put_u64(&m, DELIVERY_FIELD_OUTCOME, DELIVERY_DEFERRED);
+	ipc_put_text(&m, DELIVERY_FIELD_DSN, "4.0.0");
+	ipc_put_bytes(&m, DELIVERY_FIELD_RELAY, slice_make(text, sizeof(text)));
+	ipc_put_bytes(&m, DELIVERY_FIELD_TEXT, slice_make(text, sizeof(text)));
+	ipc_put_bytes(&m, DELIVERY_FIELD_REMOTE, slice_make(text, sizeof(text)));
+	assert_false(m.failed);
+	struct ipc_in in = arrive(&m);
+
+	assert_true(delivery_get_result(&in, &got, &err));
+	assert_int_equal(got.relay.len, 4096);
+	assert_int_equal(got.text.len, 4096);
+	assert_int_equal(got.remote.len, 4096);
+	leave(&in);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(job_round_trip), cmocka_unit_test(job_hostile), cmocka_unit_test(result_and_done),
+		cmocka_unit_test(result_is_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,11 +29,11 @@ chain IN CNAME far
 
 
 class NameServer:
-    def __init__(self):
+    def __init__(self, zone=ZONE):
         self.dir = tempfile.mkdtemp(prefix="postrider-nsd-")
         self.port = free_port(socket.SOCK_DGRAM)
         with open(f"{self.dir}/test.zone", "w") as f:
-            f.write(ZONE)
+            f.write(zone)
         with open(f"{self.dir}/nsd.conf", "w") as f:
             f.write(f"""server:
   ip-address: 127.0.0.1@{self.port}
