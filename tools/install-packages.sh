@@ -6,8 +6,7 @@ set -eu
 build="gcc make libc6-dev libev-dev libdb5.3-dev libseccomp-dev libssl-dev libidn2-dev libjansson-dev
  libpq-dev libmariadb-dev libldap-dev libsasl2-dev libhiredis-dev"
 test="libcmocka-dev clang clang-format universal-ctags python3 nsd swaks strace libclang-rt-14-dev
- python3-aiosmtpd procps git pflogsumm postfix
- postgresql mariadb-server slapd ldap-utils redis-server openssl"
+ postgresql mariadb-server slapd ldap-utils redis-server openssl
  python3-aiosmtpd procps git pflogsumm postfix"
 # Node.js may be there from elsewhere, with an npm that Debian's package would quarrel with.
 command -v npm >/dev/null || test="$test nodejs npm"
