@@ -29,6 +29,17 @@ else
 FORTIFY  := -D_FORTIFY_SOURCE=2
 endif
 LDFLAGS  += -pie -Wl,-z,relro,-z,now -pthread
+# Tables that a server holds: a type whose library is not there is left out.
+have      = $(if $(shell $(CC) $(CPPFLAGS) $(1) -x c -include $(2) -E /dev/null >/dev/null 2>&1 && echo y),$(3))
+SERVER_INCLUDES := -I/usr/include/postgresql -I/usr/include/mariadb -I/usr/include/hiredis
+SERVER_TYPES := $(call have,$(SERVER_INCLUDES),libpq-fe.h,pgsql) $(call have,$(SERVER_INCLUDES),mysql.h,mysql) \
+                $(call have,$(SERVER_INCLUDES),ldap.h,ldap) $(call have,$(SERVER_INCLUDES),hiredis.h,redis)
+server_lib_pgsql := -lpq
+server_lib_mysql := -lmariadb
+server_lib_ldap  := -lldap -llber
+server_lib_redis := -lhiredis
+SERVER_LIBS := -Wl,--as-needed $(foreach t,$(SERVER_TYPES),$(server_lib_$(t))) -Wl,--no-as-needed
+
 LIBS     := -lev -ldb-5.3 -lseccomp -lidn2 -ljansson -lssl -lcrypto -lresolv -lm
 
 # Libraries, lowest first; lint/includes.sh knows the same order.
@@ -37,19 +48,24 @@ LIB_DIRS := common/base common/net common/mail common/config common/proto common
 DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap verify anvil tlsmgr mailauth signer \
                delivery/smtp delivery/local delivery/virtual delivery/pipe
 
+# Linked by proxymap and the commands alone.
+SERVER_SRCS := $(filter-out %_test.c %_fuzz.c,tables/servers/pool.c tables/servers/server_table.c tables/servers/servers.c \
+               $(foreach t,$(SERVER_TYPES),$(wildcard tables/servers/$(t).c tables/servers/$(t)_*.c)))
+
 not_test  = $(filter-out %_test.c %_fuzz.c,$(1))
 LIB_SRCS  := $(call not_test,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
 TOOL_LIB_SRCS := $(call not_test,$(wildcard tools/lib/*.c))
 TOOL_SRCS := $(call not_test,$(wildcard tools/*.c))
 DAEMONS   := $(foreach d,$(DAEMON_DIRS),$(if $(wildcard $(d)/main.c),$(d)))
 DAEMON_SRCS := $(call not_test,$(foreach d,$(DAEMON_DIRS),$(wildcard $(d)/*.c)))
-TEST_SRCS := $(wildcard $(foreach d,$(LIB_DIRS) $(DAEMON_DIRS) tools tools/lib,$(d)/*_test.c))
-FUZZ_SRCS := $(wildcard $(foreach d,$(LIB_DIRS) $(DAEMON_DIRS) tools/lib,$(d)/*_fuzz.c))
+TEST_SRCS := $(wildcard $(foreach d,$(LIB_DIRS) tables/servers $(DAEMON_DIRS) tools tools/lib,$(d)/*_test.c))
+FUZZ_SRCS := $(wildcard $(foreach d,$(LIB_DIRS) tables/servers $(DAEMON_DIRS) tools/lib,$(d)/*_fuzz.c))
 # Linked with each test and each fuzz target.
 SUPPORT_SRCS := $(wildcard tests/support/*.c)
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 LIB       := $(B)/libpostrider.a
+SERVER_LIB := $(B)/libpostrider-servers.a
 DAEMON_BINS := $(foreach d,$(DAEMONS),$(B)/libexec/$(notdir $(d)))
 TOOL_BINS := $(patsubst tools/%.c,$(B)/sbin/%,$(TOOL_SRCS))
 TEST_BINS := $(patsubst %.c,$(B)/test/%,$(TEST_SRCS))
@@ -72,29 +88,36 @@ $(LIB): $(call obj,$(LIB_SRCS))
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
+$(call obj,$(wildcard tables/servers/*.c)): CPPFLAGS += $(SERVER_INCLUDES) \
+	$(foreach t,$(SERVER_TYPES),-DHAVE_$(shell echo $(t) | tr a-z A-Z))
+
+$(SERVER_LIB): $(call obj,$(SERVER_SRCS))
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
 define daemon_rule
-$(B)/libexec/$(notdir $(1)): $(call obj,$(call not_test,$(wildcard $(1)/*.c))) $(LIB)
+$(B)/libexec/$(notdir $(1)): $(call obj,$(call not_test,$(wildcard $(1)/*.c))) $(if $(filter proxymap,$(1)),$(SERVER_LIB)) $(LIB)
 	@mkdir -p $$(@D)
 	@echo "  LINK  $$@"
-	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(if $(filter proxymap,$(1)),$(SERVER_LIBS)) $(LIBS)
 endef
 $(foreach d,$(DAEMONS),$(eval $(call daemon_rule,$(d))))
 
-$(B)/sbin/%: $(B)/obj/tools/%.o $(call obj,$(TOOL_LIB_SRCS)) $(LIB)
+$(B)/sbin/%: $(B)/obj/tools/%.o $(call obj,$(TOOL_LIB_SRCS)) $(SERVER_LIB) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
 
 # A test stands beside its source and links the other files of its folder, main() aside.
 folder = $(patsubst %/,%,$(dir $(1)))
 folder_objs = $(if $(filter tools tools/lib,$(call folder,$(1))),$(call obj,$(TOOL_LIB_SRCS)),$(if $(filter \
-	$(LIB_DIRS),$(call folder,$(1))),,$(call obj,$(filter-out %/main.c,$(call not_test,$(wildcard $(dir $(1))*.c))))))
+	$(LIB_DIRS) tables/servers,$(call folder,$(1))),,$(call obj,$(filter-out %/main.c,$(call not_test,$(wildcard $(dir $(1))*.c))))))
 # $(1): source, $(2): test or fuzz, $(3): libraries
 define test_rule
-$(B)/$(2)/$(1:.c=): $(call obj,$(1) $(SUPPORT_SRCS)) $(call folder_objs,$(1)) $(LIB)
+$(B)/$(2)/$(1:.c=): $(call obj,$(1) $(SUPPORT_SRCS)) $(call folder_objs,$(1)) $(if $(filter tables/servers/%,$(1)),$(SERVER_LIB)) $(LIB)
 	@mkdir -p $$(@D)
 	@echo "  LINK  $$@"
-	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS) $(3)
+	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(if $(filter tables/servers/%,$(1)),$(SERVER_LIBS)) $(LIBS) $(3)
 endef
 $(foreach t,$(TEST_SRCS),$(eval $(call test_rule,$(t),test,-lcmocka)))
 $(foreach t,$(FUZZ_SRCS),$(eval $(call test_rule,$(t),fuzz)))

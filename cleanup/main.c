@@ -13,6 +13,7 @@
 #include "common/base/str.h"
 #include "common/process/process.h"
 #include "routing/route.h"
+#include "tables/table.h"
 
 #define SYNC_THREADS  16
 #define DROP_HEADERS  "bcc, content-length, resent-bcc, return-path"
@@ -50,6 +51,7 @@ static bool open_all(const struct process_info *info, struct err *err)
 	const struct config *config = info->config;
 	struct str path = { 0 };
 
+	tables_use_proxy(process_connect);
 	settings.headers.hostname = config_text(config, "myhostname");
 	settings.headers.origin = config_text(config, "myorigin");
 	settings.headers.mail_name = config_text(config, "mail_name");

@@ -2,18 +2,21 @@
 /* Bringing a message into memory: its envelope read, each recipient routed, jobs made. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/base/task.h"
 #include "qmgr/qmgr.h"
+#include "tables/table.h"
 
 #define SWEEP_EVERY 60
 
 static struct {
 	const struct config *config;
 	struct router *router;
+	struct task_group routing;
 	double next_sweep;
 } me;
 
@@ -90,26 +93,39 @@ static bool deliver_inside(struct message *m, uint32_t index, const struct route
 	return true;
 }
 
-static void route_recipient(struct message *m, struct job **jobs, uint32_t index)
+/* Where a recipient goes, or why that is not known now. */
+struct routed {
+	struct route route;
+	bool known;
+};
+
+static void route_recipient(struct message *m, uint32_t index, struct routed *routed)
 {
 	struct message_recipient *r = &m->envelope.recipients[index];
-	struct delivery_result failed = { index, DELIVERY_DEFERRED, SLICE("4.3.0"), SLICE("none"),
-					  SLICE("address resolution failed: temporary lookup failure"), SLICE_NONE };
-	struct route route;
 	struct err err;
 
-	if (!router_resolve(me.router, r->address, m->envelope.sender, m->arena, &route, &err)) {
+	routed->known = router_resolve(me.router, r->address, m->envelope.sender, m->arena, &routed->route, &err);
+	if (!routed->known)
 		log_warning("%s: %s", m->id.ptr, err.text);
+}
+
+static void add_routed(struct message *m, struct job **jobs, uint32_t index, const struct routed *routed)
+{
+	struct delivery_result failed = { index, DELIVERY_DEFERRED, SLICE("4.3.0"), SLICE("none"),
+					  SLICE("address resolution failed: temporary lookup failure"), SLICE_NONE };
+	const struct route *route = &routed->route;
+
+	if (!routed->known) {
 		message_answer(m, &failed, true);
 		return;
 	}
-	if (deliver_inside(m, index, &route))
+	if (deliver_inside(m, index, route))
 		return;
 	struct schedule *s = agents_schedule();
-	struct transport *t = schedule_transport(s, route.transport, agents_limits);
+	struct transport *t = schedule_transport(s, route->transport, agents_limits);
 	long limit = config_transport_int(me.config, t->name, "_destination_recipient_limit");
 	/* With one recipient a delivery, the window counts for each recipient, not for the site. */
-	struct slice nexthop = limit == 1 ? route.address : route.nexthop;
+	struct slice nexthop = limit == 1 ? route->address : route->nexthop;
 	struct destination *d = schedule_destination(s, t, nexthop);
 
 	add_recipient(m, jobs, d, index, limit);
@@ -180,6 +196,27 @@ static void count_recipients(struct message *m)
 	}
 }
 
+/*
+ * All recipients are routed, which may wait for proxymap, before the first job is made: a destination
+ * without a job may go meanwhile.
+ */
+static void route_message(void *arg)
+{
+	struct message *m = arg;
+	uint32_t count = m->envelope.recipient_count;
+	struct routed *routed = mem_alloc((count + 1) * sizeof(*routed));
+	struct job *jobs = NULL;
+
+	for (uint32_t i = 0; i < count; i++)
+		if (m->envelope.recipients[i].status == RECIPIENT_PENDING)
+			route_recipient(m, i, &routed[i]);
+	for (uint32_t i = 0; i < count; i++)
+		if (m->envelope.recipients[i].status == RECIPIENT_PENDING)
+			add_routed(m, &jobs, i, &routed[i]);
+	free(routed);
+	start_jobs(m, jobs);
+}
+
 /* Before a message's destinations are looked up: none of them has a job yet. */
 static void sweep_destinations(void)
 {
@@ -192,7 +229,6 @@ static void sweep_destinations(void)
 void message_activate(struct slice id)
 {
 	struct message *m = message_open(id);
-	struct job *jobs = NULL;
 	double lifetime;
 
 	sweep_destinations();
@@ -211,8 +247,7 @@ void message_activate(struct slice id)
 	log_info("%s: from=<%.*s>, size=%llu, nrcpt=%zu (queue active)", m->id.ptr,
 		 SLICE_FMT(m->envelope.sender),
 		 (unsigned long long)(m->layout.content.length + m->layout.header_length), m->pending);
-	for (uint32_t i = 0; i < m->envelope.recipient_count; i++)
-		if (m->envelope.recipients[i].status == RECIPIENT_PENDING)
-			route_recipient(m, &jobs, i);
-	start_jobs(m, jobs);
+	/* A slow server behind a table holds up the messages that ask it, no other. */
+	if (!tables_may_wait() || !task_spawn(&me.routing, route_message, m))
+		route_message(m);
 }

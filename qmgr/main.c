@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/process/process.h"
 #include "qmgr/qmgr.h"
+#include "tables/table.h"
 
 #define TABLES_EVERY 1.0
 
@@ -21,6 +22,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 {
 	const char *dir = config_text(info->config, "queue_directory");
 
+	tables_use_proxy(process_connect);
 	if (chdir(dir) != 0)
 		return err_set_errno(err, ERR_TEMPORARY, "enter %s", dir);
 	manager.queue_fd = open("queue", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -93,6 +93,7 @@ struct router *router_create(const struct config *config, struct err *err)
 	struct router *r = mem_alloc(sizeof(*r));
 
 	r->config = config;
+	tables_use_config(config);
 	r->style = (struct table_address_style){ config_text(config, "recipient_delimiter"), false, true };
 	r->percent_hack = config_bool(config, "allow_percent_hack");
 	r->bangpath = config_bool(config, "swap_bangpath");

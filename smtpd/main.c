@@ -227,6 +227,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 {
 	const struct config *c = info->config;
 
+	tables_use_proxy(process_connect);
 	server.settings = (struct smtpd_settings){
 		.myhostname = config_text(c, "myhostname"),
 		.banner = config_text(c, "smtpd_banner"),

@@ -2,11 +2,13 @@
 #include <stdlib.h>
 
 #include "common/base/str.h"
+#include "tables/proxy.h"
 #include "tables/table_types.h"
 
 struct table {
 	char *spec;
 	const struct table_type *type;
+	struct proxy_table *proxy; /* asked through proxymap; then `impl` and perhaps `type` are NULL */
 	void *impl;              /* NULL: could not be opened */
 	struct err open_error;
 };
@@ -16,11 +18,16 @@ struct table_list {
 	size_t count;
 };
 
-static ipc_connect_fn *proxy_connect;
+static const struct config *used_config;
 
-void tables_use_proxy(ipc_connect_fn *connect)
+void tables_use_config(const struct config *config)
 {
-	proxy_connect = connect;
+	used_config = config;
+}
+
+const struct config *tables_config(void)
+{
+	return used_config;
 }
 
 /* "proxy:hash:/x" is hash:/x: opened here before the sandbox closes. */
@@ -33,27 +40,29 @@ static struct slice without_proxy(struct slice spec)
 
 static struct table *open_lazily(struct slice spec, struct err *err)
 {
-	struct slice name = without_proxy(spec), type_name;
+	struct slice plain = without_proxy(spec), name = plain, type_name;
 	const struct table_type *type;
 	struct table *table;
 
 	slice_cut(&name, ':', &type_name);
 	type = table_type_find(type_name);
-	if (!type || name.ptr == NULL) {
+	if (name.ptr == NULL || !(type || table_type_is_outside(type_name))) {
 		err_set(err, ERR_SYNTAX, "\"%.*s\": unknown table type or missing name", SLICE_FMT(spec));
 		return NULL;
 	}
 	table = mem_alloc(sizeof(*table));
 	table->spec = mem_slicedup(spec);
 	table->type = type;
-	char *text = mem_slicedup(name);
+	char *text = mem_slicedup(plain);
 
-	if (type->outside && proxy_connect)
-		err_set(&table->open_error, ERR_TEMPORARY, "proxymap is not there");
+	if (proxy_table_wanted() && table_type_is_outside(type_name))
+		table->proxy = proxy_table_create(table->spec);
+	else if (type)
+		table->impl = type->open(text + type_name.len + 1, &table->open_error);
 	else
-		table->impl = type->open(text, &table->open_error);
+		err_set(&table->open_error, ERR_TEMPORARY, "tables of this type were left out when this program was built");
 	free(text);
-	if (!table->impl)
+	if (!table->impl && !table->proxy)
 		err_prefix(&table->open_error, "table %s", table->spec);
 	return table;
 }
@@ -62,7 +71,7 @@ struct table *table_open(const char *spec, struct err *err)
 {
 	struct table *table = open_lazily(slice_of(spec), err);
 
-	if (table && !table->impl) {
+	if (table && !table->impl && !table->proxy) {
 		*err = table->open_error;
 		table_close(&table);
 	}
@@ -77,6 +86,7 @@ void table_close(struct table **tablep)
 		return;
 	if (table->impl)
 		table->type->close(table->impl);
+	proxy_table_free(&table->proxy);
 	free(table->spec);
 	free(table);
 	*tablep = NULL;
@@ -93,11 +103,14 @@ enum table_result table_lookup(struct table *table, struct slice key, struct are
 	enum table_result result;
 
 	*value = SLICE_NONE;
-	if (!table->impl) {
+	if (!table->impl && !table->proxy) {
 		*err = table->open_error;
 		return TABLE_ERROR;
 	}
-	if (table->type->folds) {
+	if (table->proxy) {
+		/* Folded there, as its type says. */
+		result = proxy_table_lookup(table->proxy, key, arena, value, err);
+	} else if (table->type->folds) {
 		struct str folded = { 0 };
 
 		str_append_lower(&folded, key);
@@ -108,7 +121,9 @@ enum table_result table_lookup(struct table *table, struct slice key, struct are
 	}
 	if (result == TABLE_ERROR) {
 		err->code = ERR_TEMPORARY;
-		err_prefix(err, "table %s", table->spec);
+		/* What proxymap says has it already. */
+		if (!slice_starts(slice_of(err->text), SLICE("table ")))
+			err_prefix(err, "table %s", table->spec);
 	}
 	return result;
 }

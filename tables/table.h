@@ -8,6 +8,7 @@
 
 #include "common/base/arena.h"
 #include "common/base/err.h"
+#include "common/config/config.h"
 #include "common/net/ipc.h"
 
 struct table;
@@ -34,6 +35,15 @@ bool table_changed(struct table *table);
  * the task then.  Without this call, as in commands and proxymap itself, they are opened here.
  */
 void tables_use_proxy(ipc_connect_fn *connect);
+/* Is one of this process's tables asked through proxymap?  Then lookups belong into tasks. */
+bool tables_may_wait(void);
+
+/*
+ * What tables take from main.cf: settings of sqlite:NAME and kin, sizes of caches.  Before tables are
+ * opened; without it, defaults.  The configuration must outlive them.
+ */
+void tables_use_config(const struct config *config);
+const struct config *tables_config(void);        /* NULL: none was given */
 
 /* "hash:/etc/a, proxy:unix:passwd.byname static:{x y}": tried in order. */
 struct table_list;

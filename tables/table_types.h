@@ -20,5 +20,9 @@ extern const struct table_type table_hash, table_btree, table_static, table_inli
 	table_unix, table_fail;
 const struct table_type *table_type_find(struct slice name);
 const struct table_type *table_type_at(size_t index); /* NULL at the end */
+/* Adds a type that only some programs have (tables/servers); before tables are opened. */
+void table_types_add(const struct table_type *type);
+/* Does this type, one of this program or of proxymap, need the outside? */
+bool table_type_is_outside(struct slice name);
 
 #endif

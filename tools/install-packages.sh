@@ -3,8 +3,10 @@
 # Installs the Debian packages that are missing: "build" for make and make run,
 # "test" for make check and make lint as well.  With sudo when not root.
 set -eu
-build="gcc make libc6-dev libev-dev libdb5.3-dev libseccomp-dev libssl-dev libidn2-dev libjansson-dev"
+build="gcc make libc6-dev libev-dev libdb5.3-dev libseccomp-dev libssl-dev libidn2-dev libjansson-dev
+ libpq-dev libmariadb-dev libldap-dev libsasl2-dev libhiredis-dev"
 test="libcmocka-dev clang clang-format universal-ctags python3 nsd swaks strace libclang-rt-14-dev
+ postgresql mariadb-server slapd ldap-utils redis-server openssl
  python3-aiosmtpd procps git pflogsumm postfix"
 # Node.js may be there from elsewhere, with an npm that Debian's package would quarrel with.
 command -v npm >/dev/null || test="$test nodejs npm"

@@ -11,6 +11,7 @@
 #include "common/base/str.h"
 #include "common/config/config.h"
 #include "tables/bdb.h"
+#include "tables/servers/servers.h"
 #include "tables/table.h"
 
 static struct {
@@ -322,6 +323,8 @@ int main(int argc, char **argv)
 	config = config_load(dir, NULL, 0, &err);
 	if (!config)
 		log_fatal("%s", err.text);
+	server_types_add();
+	tables_use_config(config);
 	for (int i = optind; i < argc; i++)
 		found |= handle(argv[i], config_text(config, "default_database_type"));
 	config_free(&config);

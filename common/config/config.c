@@ -325,6 +325,14 @@ double config_time(const struct config *config, const char *name)
 	return row(config, name, PARAM_TIME)->seconds;
 }
 
+void config_each(const struct config *config, void (*fn)(const char *name, const char *value, void *context),
+		 void *context)
+{
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (const struct entry *e = config->buckets[i]; e; e = e->next)
+			fn(e->name.ptr, e->value, context);
+}
+
 const char *config_lookup(const struct config *config, const char *name)
 {
 	const struct entry *e = find(config, slice_of(name));

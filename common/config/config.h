@@ -40,6 +40,9 @@ bool config_bool(const struct config *config, const char *name);
 double config_time(const struct config *config, const char *name);        /* seconds */
 /* Any name, also user-defined or of the form transport_suffix: NULL when not set anywhere. */
 const char *config_lookup(const struct config *config, const char *name);
+/* Calls fn for each parameter and user-defined name, in no order, with the expanded value. */
+void config_each(const struct config *config, void (*fn)(const char *name, const char *value, void *context),
+		 void *context);
 /*
  * "TRANSPORT_destination_concurrency_limit" and kin: the transport's own
  * value when main.cf has one, else that of default_NAME.  `suffix` begins with '_'.

@@ -26,7 +26,7 @@ static const char *const base_calls[] = {
 	"fsync", "fdatasync", "sync_file_range", "flock",
 	"close", "close_range", "dup", "dup2", "dup3", "fcntl", "fcntl64", "pipe", "pipe2",
 	"fstat", "fstat64", "newfstatat", "fstatat64", "statx", "fstatfs", "fstatfs64",
-	"munmap", "mremap", "madvise", "brk", "mincore",
+	"memfd_create", "munmap", "mremap", "madvise", "brk", "mincore",
 	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "sigaltstack", "restart_syscall",
 	"epoll_create1", "epoll_create", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd2",
 	"timerfd_create", "timerfd_settime", "timerfd_gettime", "signalfd4",

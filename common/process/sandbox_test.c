@@ -265,7 +265,7 @@ static void table_allows_only_listed(void **state)
 	assert_null(service_row_find("sm"));
 	assert_true(service_not_needed("rewrite", "trivial-rewrite"));
 	assert_true(service_not_needed("proxywrite", "proxymap"));
-	assert_true(service_not_needed("proxymap", "proxymap"));
+	assert_false(service_not_needed("proxymap", "proxymap"));
 	assert_false(service_not_needed("resolver", "resolver"));
 	assert_false(service_not_needed("cleanup", "cleanup"));
 }

@@ -28,6 +28,9 @@ static const struct service_row rows[] = {
 	{ "local", "root", ROOT_NONE,
 	  SYS_BASE | SYS_THREADS | SYS_READ | SYS_WRITE | SYS_UNIX | SYS_NSS | SYS_BECOME, COUNT_MAXPROC,
 	  SERVICE_DISTINCT, " qmgr " },
+	{ "proxymap", "postrider-map", ROOT_NONE,
+	  SYS_BASE | SYS_THREADS | SYS_READ | SYS_INET | SYS_UNIX | SYS_NSS, COUNT_ONE, SERVICE_ALWAYS,
+	  " smtpd cleanup qmgr local smtp lmtp virtual pipe verify bounce pickup " },
 	{ "error", NULL, ROOT_NONE, 0, COUNT_ONE, SERVICE_NO_PROCESS, "" },
 	{ "discard", NULL, ROOT_NONE, 0, COUNT_ONE, SERVICE_NO_PROCESS, "" },
 };
@@ -60,8 +63,8 @@ bool service_row_allows(const struct service_row *row, const char *asker)
 
 bool service_not_needed(const char *name, const char *command)
 {
-	static const char names[] = " defer trace flush rewrite verify scache anvil proxymap proxywrite postlog retry ";
-	static const char commands[] = " trivial-rewrite verify flush scache anvil proxymap postlogd tlsproxy dnsblog ";
+	static const char names[] = " defer trace flush rewrite verify scache anvil proxywrite postlog retry ";
+	static const char commands[] = " trivial-rewrite verify flush scache anvil postlogd tlsproxy dnsblog ";
 
 	return listed(names, name) || listed(commands, command);
 }
