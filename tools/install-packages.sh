@@ -3,9 +3,10 @@
 # Installs the Debian packages that are missing: "build" for make and make run,
 # "test" for make check and make lint as well.  With sudo when not root.
 set -eu
-build="gcc make libc6-dev libev-dev libdb5.3-dev libseccomp-dev libssl-dev libidn2-dev libjansson-dev"
+build="gcc make libc6-dev libev-dev libdb5.3-dev libseccomp-dev libssl-dev libidn2-dev libjansson-dev
+ libsasl2-dev libcrypt-dev"
 test="libcmocka-dev clang clang-format universal-ctags python3 nsd swaks strace libclang-rt-14-dev
- python3-aiosmtpd procps git pflogsumm postfix"
+ python3-aiosmtpd procps git pflogsumm postfix dovecot-core sasl2-bin libsasl2-modules libsasl2-modules-db fail2ban"
 [ "${1:-build}" = test ] && wanted="$build $test" || wanted="$build"
 
 missing=
