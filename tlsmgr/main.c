@@ -13,8 +13,9 @@
 #include "common/config/master_cf.h"
 #include "common/process/process.h"
 #include "common/proto/tlsmgr_proto.h"
+#include "common/tls/identity.h"
 #include "common/tls/remote_key.h"
-#include "common/tls/server.h"
+
 #include "tables/table.h"
 #include "tlsmgr/keys.h"
 
@@ -37,17 +38,23 @@ static struct {
 
 /* --- keys --- */
 
-static bool read_server_keys(const struct config *config, struct err *err)
+static bool read_keys(const struct config *config, const char *prefix, struct err *err)
 {
 	struct arena *arena = arena_create(0);
 	struct tls_files files;
 	bool ok = true;
 
-	tls_server_files(config, arena, &files);
+	tls_files_of(config, prefix, arena, &files);
 	for (size_t i = 0; ok && i < files.count; i++)
 		ok = keys_read_file(files.pair[i].keys, err);
 	arena_free(&arena);
 	return ok;
+}
+
+static const char *prefix_of(const char *command)
+{
+	return strcmp(command, "smtpd") == 0 ? "smtpd_tls_" : strcmp(command, "smtp") == 0 ? "smtp_tls_" :
+	       strcmp(command, "lmtp") == 0 ? "lmtp_tls_" : NULL;
 }
 
 /* Services of master.cf may have certificates of their own. */
@@ -66,10 +73,12 @@ static bool read_service_keys(const struct config *config, struct err *err)
 		const struct master_entry *e = master_cf_entry(cf, i);
 		struct config *own;
 
-		if (e->override_count == 0 || strcmp(e->command, "smtpd") != 0)
+		const char *prefix = prefix_of(e->command);
+
+		if (e->override_count == 0 || !prefix)
 			continue;
 		own = config_load(config_dir(config), e->overrides, e->override_count, err);
-		ok = own && read_server_keys(own, err);
+		ok = own && read_keys(own, prefix, err);
 		config_free(&own);
 	}
 	master_cf_free(&cf);
@@ -80,7 +89,8 @@ static bool open_process(const struct process_info *info, struct err *err)
 {
 	me.ticket_time = config_time(info->config, "smtpd_tls_session_cache_timeout");
 	me.names = table_list_open(config_text(info->config, "tls_server_sni_maps"), err);
-	return me.names && read_server_keys(info->config, err) && read_service_keys(info->config, err);
+	return me.names && read_keys(info->config, "smtpd_tls_", err) &&
+	       read_keys(info->config, "smtp_tls_", err) && read_keys(info->config, "lmtp_tls_", err) && read_service_keys(info->config, err);
 }
 
 /* --- session tickets --- */

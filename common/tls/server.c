@@ -1,27 +1,23 @@
 /* SPDX-License-Identifier: ISC */
 #include "common/tls/server.h"
 
-#include <fcntl.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "common/base/log.h"
 #include "common/proto/tlsmgr_proto.h"
-#include "common/tls/chain.h"
+#include "common/tls/authorities.h"
+#include "common/tls/identity.h"
 #include "common/tls/profile.h"
-#include "common/tls/remote_key.h"
 #include "common/tls/tls_stream.h"
 
 #define KEY_SECONDS      30          /* for tlsmgr's answer */
 #define TICKETS_EVERY    300.0
 #define TICKETS_RETRY    2.0
 #define NAMES_MAX        256         /* contexts of names asked for that are kept */
-#define KEY_FILE_MAX     (1u << 20)
 
 /* A name that clients asked for, and its certificates. */
 struct named {
@@ -34,7 +30,7 @@ struct tls_server {
 	const struct config *config;
 	SSL_CTX *ctx;
 	struct tls_profile profile;
-	struct ipc_client *tlsmgr;
+	struct tls_signer signer;
 	struct task_group tasks;
 	struct tlsmgr_ticket_key tickets[TLSMGR_TICKET_KEYS];
 	size_t ticket_count;
@@ -45,143 +41,6 @@ struct tls_server {
 	bool isolated, sni, asks, requires;
 };
 
-/* --- files --- */
-
-static void add_pair(struct tls_files *files, const char *certificates, const char *keys)
-{
-	if (!*certificates || slice_eq_nocase(slice_of(certificates), SLICE("none")) || files->count == 8)
-		return;
-	files->pair[files->count].certificates = certificates;
-	files->pair[files->count++].keys = *keys ? keys : certificates;
-}
-
-void tls_server_files(const struct config *config, struct arena *arena, struct tls_files *files)
-{
-	struct slice rest = slice_of(config_text(config, "smtpd_tls_chain_files")), word;
-
-	*files = (struct tls_files){ 0 };
-	while (slice_word(&rest, ", \t\r\n", &word)) {
-		const char *path = arena_cstr(arena, word);
-
-		add_pair(files, path, path);
-	}
-	if (files->count > 0)
-		return;
-	add_pair(files, config_text(config, "smtpd_tls_cert_file"), config_text(config, "smtpd_tls_key_file"));
-	add_pair(files, config_text(config, "smtpd_tls_eccert_file"), config_text(config, "smtpd_tls_eckey_file"));
-}
-
-/* --- keys --- */
-
-static bool ask_signature(void *context, const struct remote_key_request *request, unsigned char *signature,
-			  size_t *len)
-{
-	struct tls_server *server = context;
-	struct tlsmgr_sign sign = { slice_make(request->key, sizeof(request->key)), slice_of(request->digest_name),
-				    request->digest, request->pss };
-	struct arena *arena;
-	struct slice answer;
-	struct err err;
-	bool ok;
-
-	if (!server->tlsmgr || !task_current())
-		return false;
-	arena = arena_create(0);
-	ok = tlsmgr_sign(server->tlsmgr, &sign, loop_now() + KEY_SECONDS, arena, &answer, &err);
-	if (!ok)
-		log_warning("TLS private key operation: %s", err.text);
-	ok = ok && answer.len <= REMOTE_KEY_SIGNATURE_MAX;
-	if (ok)
-		memcpy(signature, answer.ptr, *len = answer.len);
-	arena_free(&arena);
-	return ok;
-}
-
-static bool use_chain(SSL_CTX *ctx, const struct chain *chain, EVP_PKEY *key, struct err *err)
-{
-	if (SSL_CTX_use_cert_and_key(ctx, chain->leaf, key, chain->others, 1) == 1)
-		return true;
-	return err_set(err, ERR_PERMANENT, "certificate and key do not fit: %s",
-		       ERR_reason_error_string(ERR_peek_last_error()));
-}
-
-/* All chains of a list, their keys with tlsmgr. */
-static bool use_remotely(struct tls_server *server, SSL_CTX *ctx, const struct chain_list *list, struct err *err)
-{
-	bool ok = true;
-
-	for (size_t i = 0; ok && i < list->count; i++) {
-		EVP_PKEY *key = remote_key_create(X509_get0_pubkey(list->chain[i].leaf), ask_signature, server, err);
-
-		ok = key && use_chain(ctx, &list->chain[i], key, err);
-		EVP_PKEY_free(key);
-	}
-	return ok;
-}
-
-struct fit {
-	SSL_CTX *ctx;
-	const struct chain_list *list;
-	size_t used;
-};
-
-static void use_fitting(EVP_PKEY *key, void *context)
-{
-	struct fit *fit = context;
-	struct err err;
-
-	for (size_t i = 0; i < fit->list->count; i++)
-		if (X509_check_private_key(fit->list->chain[i].leaf, key) == 1 &&
-		    use_chain(fit->ctx, &fit->list->chain[i], key, &err))
-			fit->used++;
-	EVP_PKEY_free(key);
-}
-
-static bool use_locally(SSL_CTX *ctx, const struct chain_list *list, const char *path, struct err *err)
-{
-	struct fit fit = { ctx, list, 0 };
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *text = mem_alloc(KEY_FILE_MAX);
-	ssize_t got = fd >= 0 ? read(fd, text, KEY_FILE_MAX) : -1;
-	bool ok;
-
-	if (got < 0)
-		ok = err_set_errno(err, ERR_PERMANENT, "read %s", path);
-	else
-		ok = chain_keys(slice_make(text, (size_t)got), path, use_fitting, &fit, err);
-	if (fd >= 0)
-		close(fd);
-	OPENSSL_cleanse(text, KEY_FILE_MAX);
-	free(text);
-	if (ok && fit.used < list->count)
-		ok = err_set(err, ERR_PERMANENT, "%s: a certificate has no key in it", path);
-	return ok;
-}
-
-static bool load_files(struct tls_server *server, struct err *err)
-{
-	struct arena *arena = arena_create(0);
-	struct tls_files files;
-	bool ok = true;
-
-	tls_server_files(server->config, arena, &files);
-	if (files.count == 0)
-		ok = err_set(err, ERR_PERMANENT, "smtpd_tls_security_level asks for TLS, and there is no certificate: set "
-			     "smtpd_tls_chain_files");
-	for (size_t i = 0; ok && i < files.count; i++) {
-		struct chain_list list = { .count = 0 };
-
-		ok = chain_read_file(&list, files.pair[i].certificates, err) &&
-		     (server->isolated ? use_remotely(server, server->ctx, &list, err) :
-					 use_locally(server->ctx, &list, files.pair[i].keys, err));
-		if (!ok)
-			err_prefix(err, "%s", files.pair[i].certificates);
-		chain_list_free(&list);
-	}
-	arena_free(&arena);
-	return ok;
-}
-
 /* --- session tickets --- */
 
 static void fetch_tickets(void *arg)
@@ -190,7 +49,7 @@ static void fetch_tickets(void *arg)
 	struct err err;
 
 	for (;;) {
-		bool ok = tlsmgr_tickets(server->tlsmgr, loop_now() + KEY_SECONDS, server->tickets,
+		bool ok = tlsmgr_tickets(server->signer.tlsmgr, loop_now() + KEY_SECONDS, server->tickets,
 					 &server->ticket_count, &err);
 
 		if (task_sleep(ok ? TICKETS_EVERY : TICKETS_RETRY) != TASK_READY)
@@ -243,12 +102,12 @@ static SSL_CTX *context_of_name(struct tls_server *server, struct slice name)
 	struct slice pem = SLICE_NONE;
 	SSL_CTX *ctx = NULL;
 	struct err err = { 0 };
-	bool ok = tlsmgr_chain(server->tlsmgr, name, loop_now() + KEY_SECONDS, arena, &pem, &err);
+	bool ok = tlsmgr_chain(server->signer.tlsmgr, name, loop_now() + KEY_SECONDS, arena, &pem, &err);
 
 	if (ok && pem.len > 0) {
 		ctx = make_context(server, &err);
 		ok = ctx && chain_parse(&list, pem, "tls_server_sni_maps", &err) &&
-		     use_remotely(server, ctx, &list, &err);
+		     tls_identity_remote(ctx, &list, &server->signer, &err);
 	}
 	if (!ok) {
 		log_warning("certificate for name %.*s: %s", SLICE_FMT(name), err.text);
@@ -281,7 +140,7 @@ static int on_name(SSL *ssl, int *alert, void *context)
 	struct named *n;
 	size_t len = name ? strlen(name) : 0;
 
-	if (!server->sni || !server->tlsmgr || !task_current() || len == 0 || len > TLSMGR_NAME_MAX)
+	if (!server->sni || !server->signer.tlsmgr || !task_current() || len == 0 || len > TLSMGR_NAME_MAX)
 		return SSL_TLSEXT_ERR_OK;
 	for (n = server->names; n && strcmp(n->name, name) != 0; n = n->next)
 		;
@@ -304,6 +163,22 @@ static int on_name(SSL *ssl, int *alert, void *context)
 
 /* --- contexts --- */
 
+static bool load_files(struct tls_server *server, struct err *err)
+{
+	struct arena *arena = arena_create(0);
+	struct tls_files files;
+	bool ok;
+
+	tls_files_of(server->config, "smtpd_tls_", arena, &files);
+	if (files.count == 0)
+		ok = err_set(err, ERR_PERMANENT, "smtpd_tls_security_level asks for TLS, and there is no certificate: set "
+			     "smtpd_tls_chain_files");
+	else
+		ok = tls_identity_load(server->ctx, &files, server->isolated ? &server->signer : NULL, err);
+	arena_free(&arena);
+	return ok;
+}
+
 /* Trust is for the restrictions to judge: a client whose certificate is no good is not cut off. */
 static int on_certificate(int ok, X509_STORE_CTX *store)
 {
@@ -320,8 +195,8 @@ static bool set_clients(struct tls_server *server, SSL_CTX *ctx, struct err *err
 		return true;
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, on_certificate);
 	SSL_CTX_set_verify_depth(ctx, (int)config_int(server->config, "smtpd_tls_ccert_verifydepth"));
-	if ((*file || *folder) && SSL_CTX_load_verify_locations(ctx, *file ? file : NULL, *folder ? folder : NULL) != 1)
-		return err_set(err, ERR_PERMANENT, "smtpd_tls_CAfile, smtpd_tls_CApath: cannot be read");
+	if (!tls_authorities_load(ctx, file, folder, config_bool(server->config, "tls_append_default_CA"), err))
+		return false;
 	names = *file ? SSL_load_client_CA_file(file) : NULL;
 	if (names)
 		SSL_CTX_set_client_CA_list(ctx, names);
@@ -381,7 +256,7 @@ void tls_server_free(struct tls_server **sp)
 	task_group_cancel(&server->tasks);
 	task_group_run(&server->tasks);
 	forget_names(server);
-	ipc_client_free(&server->tlsmgr);
+	ipc_client_free(&server->signer.tlsmgr);
 	SSL_CTX_free(server->ctx);
 	free(server);
 	*sp = NULL;
@@ -389,9 +264,9 @@ void tls_server_free(struct tls_server **sp)
 
 void tls_server_start(struct tls_server *server, ipc_connect_fn *connect)
 {
-	server->tlsmgr = ipc_client_create("tlsmgr", &tlsmgr_protocol, connect);
+	server->signer.tlsmgr = ipc_client_create("tlsmgr", &tlsmgr_protocol, connect);
 	/* Another tlsmgr may have other certificates for names. */
-	ipc_client_on_lost(server->tlsmgr, forget_names, server);
+	ipc_client_on_lost(server->signer.tlsmgr, forget_names, server);
 	task_spawn(&server->tasks, fetch_tickets, server);
 }
 

@@ -6,21 +6,12 @@
 #ifndef POSTRIDER_COMMON_TLS_SERVER_H
 #define POSTRIDER_COMMON_TLS_SERVER_H
 
-#include "common/base/arena.h"
 #include "common/config/config.h"
 #include "common/net/ipc.h"
 #include "common/net/stream.h"
 #include "common/tls/info.h"
 
 struct tls_server;
-
-/* The files of certificates and keys that the configuration names, in pairs; keys equal the certificate where one file has both. */
-struct tls_files {
-	struct { const char *certificates, *keys; } pair[8];
-	size_t count;
-};
-/* Memory is `arena`'s. */
-void tls_server_files(const struct config *config, struct arena *arena, struct tls_files *files);
 
 /*
  * Before privileges are dropped.  `service` keeps the tickets of services apart: one that another has
