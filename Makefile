@@ -23,12 +23,12 @@ else
 FORTIFY  := -D_FORTIFY_SOURCE=2
 endif
 LDFLAGS  += -pie -Wl,-z,relro,-z,now -pthread
-LIBS     := -lev -ldb-5.3 -lseccomp -lidn2 -ljansson -lssl -lcrypto -lresolv -lm
+LIBS     := -lev -ldb-5.3 -lseccomp -lidn2 -ljansson -lssl -lcrypto -lcrypt -lresolv -lm
 
 # Libraries, lowest first; lint/includes.sh knows the same order.
-LIB_DIRS := common/base common/net common/mail common/config common/proto common/process common/tls tables routing
+LIB_DIRS := common/base common/net common/mail common/config common/sasl common/proto common/process common/tls tables routing
 # A daemon has a folder of its name; main() is in its main.c.
-DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap verify anvil tlsmgr mailauth signer \
+DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap verify anvil tlsmgr auth mailauth signer \
                delivery/smtp delivery/local delivery/virtual delivery/pipe
 
 not_test  = $(filter-out %_test.c %_fuzz.c,$(1))
