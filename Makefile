@@ -22,8 +22,8 @@ LDFLAGS  += -fsanitize=address,undefined
 else
 FORTIFY  := -D_FORTIFY_SOURCE=2
 endif
-LDFLAGS  += -pie -Wl,-z,relro,-z,now -pthread
-LIBS     := -lev -ldb-5.3 -lseccomp -lidn2 -ljansson -lssl -lcrypto -lcrypt -lresolv -lm
+LDFLAGS  += -pie -Wl,-z,relro,-z,now,--as-needed -pthread
+LIBS     := -lev -ldb-5.3 -lseccomp -lidn2 -ljansson -lssl -lcrypto -lcrypt -lsasl2 -lresolv -lm
 
 # Libraries, lowest first; lint/includes.sh knows the same order.
 LIB_DIRS := common/base common/net common/mail common/config common/sasl common/proto common/process common/tls tables routing
