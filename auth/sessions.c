@@ -23,6 +23,7 @@ struct session {
 	uint32_t request;                /* to be answered; 0: the client's turn */
 	struct task *task;
 	bool responded;
+	bool cancelled;                  /* ending: not counted any more */
 	struct slice response;
 	struct task_event event;
 };
@@ -175,7 +176,7 @@ static bool is_crowded(struct slice address)
 
 	for (const struct peer *p = me.peers; p; p = p->next)
 		for (const struct session *s = p->sessions; s; s = s->next)
-			same += slice_eq(s->login.start.client_address, address);
+			same += !s->cancelled && slice_eq(s->login.start.client_address, address);
 	return me.logins >= LOGINS_MAX || same >= LOGINS_OF_CLIENT_MAX;
 }
 
@@ -249,8 +250,10 @@ static void cancel_session(struct peer *p, const struct ipc_in *m)
 	struct session *s;
 	uint64_t number;
 
-	if (auth_get_cancel(m, &number) && (s = find_session(p, number)))
-		task_cancel(s->task);
+	if (!auth_get_cancel(m, &number) || !(s = find_session(p, number)))
+		return;
+	s->cancelled = true;
+	task_cancel(s->task);
 }
 
 /* --- questions --- */
