@@ -34,7 +34,7 @@ static void on_close(struct ipc_channel *ch, void *context)
 
 static int connect_qmgr(const char *service, double deadline, struct err *err)
 {
-	static const struct ipc_handler handler = { on_message, on_close };
+	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 	int pair[2];
 
 	connects++;

@@ -390,7 +390,7 @@ void submission_start(const struct submission_settings *settings)
 
 void submission_peer(int fd, const char *role)
 {
-	static const struct ipc_handler handler = { on_message, on_close };
+	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 	struct peer *peer;
 	size_t i = 0;
 

@@ -27,8 +27,10 @@
 #include "master/service.h"
 #include "master/status.h"
 #include "master/switchboard.h"
+#include "master/watch.h"
 
 #define ALIVE_WAIT     20       /* seconds that processes of a master that died get to finish */
+#define WATCH_EVERY   2        /* seconds between looks at files that processes have read */
 #define LOG_CHECK      5        /* ticks between looks at the log file */
 #define WANTED_FILES   131072
 
@@ -100,6 +102,8 @@ static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 	switchboard_tick(loop_now());
 	if (me.stopping && !service_any())
 		finish(0);
+	if (!me.stopping && me.ticks % WATCH_EVERY == 0)
+		watch_look();
 	if (++me.ticks % LOG_CHECK == 0 && instance_log_moved(me.plan->config, &me.log_device, &me.log_inode))
 		renew_log();
 }

@@ -13,6 +13,7 @@
 #include "common/process/control.h"
 #include "master/spawn.h"
 #include "master/switchboard.h"
+#include "master/watch.h"
 
 #define FIRST_DELAY     1.0     /* back-off for processes that die before they have had work */
 #define LAST_DELAY      60.0
@@ -84,6 +85,10 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 	switch (m->type) {
 	case CONTROL_READY:
 		child->ready = true;
+		watch_ready(child);
+		break;
+	case CONTROL_WATCH:
+		watch_add(child, m);
 		break;
 	case CONTROL_CONNECT:
 		switchboard_connect(child, m);
@@ -195,7 +200,7 @@ static void back_off(struct service *service)
 struct child *service_start(struct service *service)
 {
 	static const struct ipc_protocol protocol = CONTROL_PROTOCOL;
-	static const struct ipc_handler handler = { on_message, on_close };
+	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 	struct child *child;
 	int control = -1;
 	pid_t pid = spawn_process(service->spec, &state.shared, &control);
@@ -276,6 +281,7 @@ static void log_end(const struct child *child, int status)
 static void free_child(struct child *child)
 {
 	switchboard_forget(child);
+	watch_forget(child);
 	for (struct given *g; (g = child->given);) {
 		child->given = g->next;
 		free(g);
@@ -328,6 +334,10 @@ void service_reap(pid_t pid, int status)
 	early = !child->served && loop_now() - child->born < EARLY_SECONDS &&
 		!(child->retiring && child->ready && status == 0);
 	log_end(child, status);
+	if (child->replaces && !child->ready && service_live(service) > 0) {
+		log_error("%s: the changed files cannot be used: the processes that there are go on", service->name);
+		early = false;
+	}
 	free_child(child);
 	if (early && service->spec && !state.stopping) {
 		log_warning("%s: bad command startup -- throttling", service->spec->path);

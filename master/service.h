@@ -18,6 +18,13 @@ struct given {
 	uint64_t asker;             /* struct child's serial */
 };
 
+/* A file that a process has read and that only we can look at. */
+struct watched {
+	struct watched *next;
+	uint64_t stamp;             /* when it was read */
+	char path[];
+};
+
 struct child {
 	struct child *next;
 	struct service *service;
@@ -27,7 +34,9 @@ struct child {
 	pid_t pid;
 	double born;
 	long busy;
+	struct watched *files;
 	bool ready;
+	bool replaces;              /* started because a file has changed: the older ones retire when it is ready */
 	bool served;                /* has had work */
 	bool retiring;
 	double kill_at;             /* 0 never: SIGTERM, then SIGKILL */
@@ -47,6 +56,8 @@ struct service {
 	ev_timer wakeup;
 	double delay;               /* seconds that the next early death puts starting off */
 	bool started;               /* has had a process: for wakeup_if_used */
+	uint64_t files_seen;        /* master/watch.c: what the files looked like at the last look, and */
+	uint64_t files_tried;       /* at the last attempt to start a process with them */
 };
 
 struct service *service_first(void);

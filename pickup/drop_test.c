@@ -77,7 +77,7 @@ static void on_close(struct ipc_channel *ch, void *context)
 
 static int give_end(const char *service, double deadline, struct err *err)
 {
-	static const struct ipc_handler handler = { on_message, on_close };
+	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);

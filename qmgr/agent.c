@@ -166,7 +166,7 @@ static bool take_done(struct agent *a, const struct ipc_in *m, struct err *err)
 
 static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context);
 static void on_close(struct ipc_channel *ch, void *context);
-static const struct ipc_handler handler = { on_message, on_close };
+static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 
 static void agent_lost(struct agent *a)
 {

@@ -191,7 +191,7 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 	on_close(ch, c);
 }
 
-static const struct ipc_handler handler = { on_message, on_close };
+static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 
 void control_accept(int fd, const char *role)
 {

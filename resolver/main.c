@@ -221,7 +221,7 @@ static void on_close(struct ipc_channel *ch, void *context)
 
 static void peer(int fd, const char *role)
 {
-	static const struct ipc_handler handler = { on_message, on_close };
+	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 	struct caller *c = mem_alloc(sizeof(*c));
 
 	c->channel = ipc_channel_create(fd, &resolver_protocol, &handler, c);
@@ -236,6 +236,8 @@ static bool open_process(const struct process_info *info, struct err *err)
 {
 	const struct config *c = info->config;
 
+	if (!*config_text(c, "resolver_nameservers"))
+		process_watch_file("/etc/resolv.conf");
 	me.upstream = upstream_create(config_text(c, "resolver_nameservers"), err);
 	me.cache = cache_create((size_t)config_int(c, "resolver_cache_size"), config_time(c, "resolver_stale_time"));
 	me.min_ttl = config_time(c, "resolver_min_ttl");

@@ -192,7 +192,7 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 
 static void accept_command(int fd, const struct sockaddr *peer, socklen_t peer_len)
 {
-	static const struct ipc_handler handler = { on_message, on_close };
+	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 	struct caller *c = mem_alloc(sizeof(*c));
 
 	process_busy(1);

@@ -45,8 +45,10 @@ static bool read_keys(const struct config *config, const char *prefix, struct er
 	bool ok = true;
 
 	tls_files_of(config, prefix, arena, &files);
-	for (size_t i = 0; ok && i < files.count; i++)
+	for (size_t i = 0; ok && i < files.count; i++) {
+		process_watch_file(files.pair[i].keys);
 		ok = keys_read_file(files.pair[i].keys, err);
+	}
 	arena_free(&arena);
 	return ok;
 }
@@ -328,7 +330,7 @@ static void on_close(struct ipc_channel *ch, void *context)
 
 static void accept_peer(int fd, const char *role)
 {
-	static const struct ipc_handler handler = { on_message, on_close };
+	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 	struct peer *p = mem_alloc(sizeof(*p));
 
 	process_busy(1);

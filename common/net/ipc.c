@@ -16,6 +16,7 @@
 #define QUEUE_PACKETS 4096
 #define READ_BURST    64
 #define TYPE_HELLO    0xffff
+#define TYPE_BYE      0xfffe
 #define HELLO_NAME    1
 #define HELLO_VERSION 2
 
@@ -314,7 +315,12 @@ static int receive(struct ipc_channel *ch, uint8_t *buf, struct ipc_in *m)
 
 static void dispatch(struct ipc_channel *ch, struct ipc_in *m)
 {
-	if (ch->greeted) {
+	if (ch->greeted && m->type == TYPE_BYE) {
+		ch->in_handler = true;
+		if (ch->handler->on_bye)
+			ch->handler->on_bye(ch, ch->context);
+		ch->in_handler = false;
+	} else if (ch->greeted) {
 		ch->in_handler = true;
 		ch->handler->on_message(ch, m, ch->context);
 		ch->in_handler = false;
@@ -459,6 +465,14 @@ bool ipc_send(struct ipc_channel *ch, const struct ipc_out *m)
 	if (done < 0 || !enqueue(ch, m))
 		return lost_later(ch);
 	return true;
+}
+
+bool ipc_say_bye(int fd)
+{
+	struct ipc_out m;
+
+	ipc_out_start(&m, TYPE_BYE, 0);
+	return transmit(fd, m.data, m.len, NULL, 0) != 0;
 }
 
 size_t ipc_channel_queued(const struct ipc_channel *ch)

@@ -67,12 +67,16 @@ struct ipc_protocol {
 struct ipc_handler {
 	void (*on_message)(struct ipc_channel *ch, struct ipc_in *m, void *context);
 	void (*on_close)(struct ipc_channel *ch, void *context);
+	/* The process at the other end retires: it does what it has begun, new work is for another.  Optional. */
+	void (*on_bye)(struct ipc_channel *ch, void *context);
 };
 struct ipc_channel *ipc_channel_create(int fd, const struct ipc_protocol *protocol,
 				       const struct ipc_handler *handler, void *context);
 void ipc_channel_free(struct ipc_channel **ch);
 /* Sends, or queues when the socket is full.  False when closed or `m` failed. */
 bool ipc_send(struct ipc_channel *ch, const struct ipc_out *m);
+/* Tells the other end of this descriptor that we retire.  False: no room, try again. */
+bool ipc_say_bye(int fd);
 size_t ipc_channel_queued(const struct ipc_channel *ch);
 /* Who made the other end: SO_PEERCRED's uid (for sockets in the file system). */
 bool ipc_peer_uid(const struct ipc_channel *ch, unsigned *uid);
@@ -86,9 +90,9 @@ struct ipc_client;
 typedef int ipc_connect_fn(const char *service, double deadline, struct err *err);
 struct ipc_client *ipc_client_create(const char *service, const struct ipc_protocol *protocol, ipc_connect_fn *connect);
 void ipc_client_free(struct ipc_client **client);
-/* What arrives without being the answer to a request (request 0); optional. */
+/* What arrives over the present connection without being the answer to a request (request 0); optional. */
 void ipc_client_on_event(struct ipc_client *client, void (*fn)(struct ipc_in *m, void *context), void *context);
-/* Called when the connection is lost; optional. */
+/* Called when the connection is lost, or new messages go over another from now on; optional. */
 void ipc_client_on_lost(struct ipc_client *client, void (*fn)(void *context), void *context);
 /* Connects now if needed. */
 bool ipc_client_connect(struct ipc_client *client, double deadline, struct err *err) MUST_USE;
@@ -106,5 +110,20 @@ bool ipc_client_call(struct ipc_client *client, const struct ipc_out *m, double 
 void ipc_reply_free(struct ipc_reply *reply);    /* closes descriptors that were not taken */
 /* Sends without waiting for an answer. */
 bool ipc_client_send(struct ipc_client *client, const struct ipc_out *m);
+
+/*
+ * A conversation of several messages is held with one process, also when the client meanwhile
+ * talks to its successor.  A link is what the conversation goes over; connects if needed (NULL: *err).
+ * It stays valid till it is released, though its connection may be lost.
+ */
+struct ipc_link;
+struct ipc_link *ipc_client_hold(struct ipc_client *client, double deadline, struct err *err) MUST_USE;
+struct ipc_link *ipc_link_hold(struct ipc_link *link);  /* once more */
+void ipc_link_release(struct ipc_link **link);
+bool ipc_link_current(const struct ipc_link *link);     /* do new messages go over it? */
+/* As ipc_client_call and ipc_client_send; request numbers come from ipc_client_request. */
+bool ipc_link_call(struct ipc_link *link, const struct ipc_out *m, double deadline, struct ipc_reply *reply,
+		   struct err *err) MUST_USE;
+bool ipc_link_send(struct ipc_link *link, const struct ipc_out *m);
 
 #endif

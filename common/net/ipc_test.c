@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <ev.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,7 +48,7 @@ static void on_close(struct ipc_channel *ch, void *context)
 	ipc_channel_free(own);
 }
 
-static const struct ipc_handler echo_handler = { echo, on_close };
+static const struct ipc_handler echo_handler = { .on_message = echo, .on_close = on_close };
 
 static void calls(void *arg)
 {
@@ -94,6 +95,74 @@ static void test_call_and_descriptor(void **state)
 	task_group_run(&group);
 	ipc_client_free(&client);
 	ipc_channel_free(&server);
+}
+
+/* A server that retires: what is held goes on with it, the rest with the next. */
+static int ends[2], first_server = -1;
+static int next_end;
+
+static int give_next(const char *service, double deadline, struct err *err)
+{
+	return ends[next_end++];
+}
+
+static bool echo_over(struct ipc_client *client, struct ipc_link *link)
+{
+	struct ipc_reply reply;
+	struct ipc_out m;
+	struct err err;
+	bool ok;
+
+	ipc_out_start(&m, 1, ipc_client_request(client));
+	ipc_put_text(&m, 1, "hello");
+	ok = ipc_link_call(link, &m, loop_now() + 5, &reply, &err);
+	ipc_reply_free(&reply);
+	return ok;
+}
+
+static void retired(void *arg)
+{
+	struct ipc_client *client = arg;
+	struct err err;
+	struct ipc_link *old = ipc_client_hold(client, loop_now() + 1, &err), *fresh;
+
+	assert_true(echo_over(client, old));
+	assert_true(ipc_link_current(old));
+	assert_true(ipc_say_bye(first_server));
+	while (ipc_link_current(old)) /* the farewell is on its way */
+		task_yield();
+	fresh = ipc_client_hold(client, loop_now() + 1, &err);
+	assert_ptr_not_equal(fresh, old);
+	assert_int_equal(next_end, 2);
+	assert_true(echo_over(client, old));
+	assert_true(echo_over(client, fresh));
+	ipc_link_release(&old);
+	ipc_link_release(&fresh);
+	assert_int_equal(next_end, 2);
+}
+
+static void test_retiring_server(void **state)
+{
+	struct task_group group = { 0 };
+	struct ipc_client *client = ipc_client_create("echo", &protocol, give_next);
+	struct ipc_channel *server[2];
+	int fd[2];
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fd), 0);
+		ends[i] = fd[0];
+		server[i] = ipc_channel_create(fd[1], &protocol, &echo_handler, &server[i]);
+		if (i == 0)
+			first_server = fd[1];
+	}
+	task_spawn(&group, retired, client);
+	task_group_run(&group);
+	/* Nobody holds the first any more: its server has heard of the end. */
+	while (server[0])
+		ev_run(loop_get(), EVRUN_ONCE);
+	assert_non_null(server[1]);
+	ipc_client_free(&client);
+	ipc_channel_free(&server[1]);
 }
 
 static void lost_call(void *arg)
@@ -170,6 +239,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_call_and_descriptor),
+		cmocka_unit_test(test_retiring_server),
 		cmocka_unit_test(test_malformed_packet_closes),
 		cmocka_unit_test(test_valid),
 		cmocka_unit_test(test_too_large_fails),

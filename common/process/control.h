@@ -29,6 +29,7 @@ enum control_type {
 	CONTROL_BUSY,         /* COUNT of work in progress, told when it has changed */
 	CONTROL_RETIRING,     /* TEXT: takes nothing new; waits for RETIRE, after which nothing arrives */
 	CONTROL_PEER_GONE,    /* NUMBER: that connection is closed */
+	CONTROL_WATCH,        /* before READY: TEXT, a file that was read, NUMBER, its stamp then (file_stamp) */
 	/* master → process */
 	CONTROL_CONNECTED,    /* a descriptor; or CODE and TEXT of an error */
 	CONTROL_PEER,         /* a descriptor, ROLE, NUMBER */

@@ -17,6 +17,7 @@
 #include "common/base/str.h"
 #include "common/net/ipc.h"
 #include "common/process/control.h"
+#include "common/process/file_stamp.h"
 #include "common/process/sandbox.h"
 
 #define MAX_LISTENERS     256
@@ -61,6 +62,13 @@ struct given_peer {
 	uint64_t number;
 	int fd;
 	ino_t inode;
+	bool told;               /* that we retire */
+};
+
+struct watched_file {
+	struct watched_file *next;
+	char *path;
+	uint64_t stamp;
 };
 
 static struct {
@@ -79,6 +87,7 @@ static struct {
 	ev_signal terminate;
 	struct waiter *waiters;
 	struct given_peer *peers;
+	struct watched_file *files;
 	uint32_t last_request;
 	int busy;
 	int busy_told;
@@ -242,6 +251,23 @@ static void finish_within(double seconds)
 	ev_timer_start(loop_get(), &me.last);
 }
 
+static bool still_there(const struct given_peer *peer)
+{
+	struct stat st;
+
+	return fstat(peer->fd, &st) == 0 && st.st_ino == peer->inode;
+}
+
+/* Peers finish what they have begun with us, and go to our successor with the rest. */
+static void say_bye(void)
+{
+	if (me.stopping)
+		return;
+	for (struct given_peer *peer = me.peers; peer; peer = peer->next)
+		if (!peer->told && still_there(peer))
+			peer->told = ipc_say_bye(peer->fd);
+}
+
 void process_retire(const char *reason)
 {
 	struct ipc_out m;
@@ -259,6 +285,7 @@ void process_retire(const char *reason)
 		ipc_put_text(&m, CONTROL_TEXT, reason);
 		ipc_send(me.control, &m);
 	}
+	say_bye();
 	if (me.ops->retire)
 		me.ops->retire();
 	leave_if_done();
@@ -280,17 +307,48 @@ static void on_idle(struct ev_loop *loop, ev_timer *timer, int events)
 		ev_timer_again(loop, timer);
 }
 
+/* --- files that were read --- */
+
+void process_watch_file(const char *path)
+{
+	struct watched_file *file = mem_alloc(sizeof(*file));
+
+	file->path = mem_strdup(path);
+	file->stamp = file_stamp(path);
+	file->next = me.files;
+	me.files = file;
+}
+
+static void report_files(void)
+{
+	struct watched_file *file;
+
+	while ((file = me.files)) {
+		struct ipc_out m;
+
+		ipc_out_start(&m, CONTROL_WATCH, 0);
+		ipc_put_text(&m, CONTROL_TEXT, file->path);
+		ipc_put_u64(&m, CONTROL_NUMBER, file->stamp);
+		if (me.control)
+			ipc_send(me.control, &m);
+		me.files = file->next;
+		free(file->path);
+		free(file);
+	}
+}
+
 /* --- connections by the switchboard --- */
 
 static void on_peer_check(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct given_peer **link = &me.peers;
 
+	if (me.retiring)
+		say_bye();
 	while (*link) {
 		struct given_peer *peer = *link;
-		struct stat st;
 
-		if (fstat(peer->fd, &st) == 0 && st.st_ino == peer->inode) {
+		if (still_there(peer)) {
 			link = &peer->next;
 			continue;
 		}
@@ -325,6 +383,8 @@ static void take_peer(struct ipc_in *m)
 	if (!ev_is_active(&me.peer_check))
 		ev_timer_again(loop_get(), &me.peer_check);
 	me.ops->peer(fd, name);
+	if (me.retiring)
+		say_bye();
 }
 
 static void take_answer(struct ipc_in *m)
@@ -618,7 +678,7 @@ static void give_up_privileges(void)
 static void serve(long idle)
 {
 	static const struct ipc_protocol protocol = CONTROL_PROTOCOL;
-	static const struct ipc_handler handler = { on_control, on_control_lost };
+	static const struct ipc_handler handler = { .on_message = on_control, .on_close = on_control_lost };
 	struct ev_loop *loop = loop_get();
 	struct ipc_out m;
 
@@ -636,6 +696,7 @@ static void serve(long idle)
 	me.control = ipc_channel_create(CONTROL_FD, &protocol, &handler, NULL);
 	if (me.ops->start)
 		me.ops->start(&me.info);
+	report_files();
 	if (me.control) {
 		ipc_out_start(&m, CONTROL_READY, 0);
 		ipc_send(me.control, &m);

@@ -61,6 +61,12 @@ const struct process_info *process_info(void);
 int process_connect(const char *service, double deadline, struct err *err);
 
 /*
+ * In open(): this file was read, and cannot be read again from the sandbox.  When it changes, master
+ * starts a process that reads it anew, and retires this one when that has gone well.
+ */
+void process_watch_file(const char *path);
+
+/*
  * Work in progress: +1 and −1.  A process that has retired (reload, table
  * replaced, its share of sessions served) exits when the count is 0; master
  * shares new connections by it.

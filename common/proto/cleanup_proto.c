@@ -71,6 +71,7 @@ bool cleanup_put_refused(struct ipc_out *m, uint32_t request, const struct clean
 struct spare {
 	char id[MESSAGE_ID_SIZE];
 	int fd;
+	struct ipc_link *link;   /* to the process that has it; held */
 };
 
 struct stock {
@@ -84,23 +85,43 @@ struct stock {
 
 static struct stock *stocks;
 
+static void drop_spare(struct spare *spare)
+{
+	close(spare->fd);
+	ipc_link_release(&spare->link);
+}
+
 static void stock_clear(struct stock *stock)
 {
 	while (stock->count > 0)
-		close(stock->spares[--stock->count].fd);
+		drop_spare(&stock->spares[--stock->count]);
 	stock->asked = 0;
 }
 
-static void send_abort(struct ipc_client *client, const char *id)
+/* Those of a process that retires. */
+static void stock_drop_old(struct stock *stock)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < stock->count; i++) {
+		if (ipc_link_current(stock->spares[i].link))
+			stock->spares[kept++] = stock->spares[i];
+		else
+			drop_spare(&stock->spares[i]);
+	}
+	stock->count = kept;
+}
+
+static void send_abort(struct ipc_link *link, const char *id)
 {
 	struct ipc_out m;
 
 	ipc_out_start(&m, CLEANUP_ABORT, 0);
 	ipc_put_text(&m, CLEANUP_FIELD_ID, id);
-	ipc_client_send(client, &m);
+	ipc_link_send(link, &m);
 }
 
-static void stock_add(struct stock *stock, struct ipc_in *m)
+static void stock_add(struct stock *stock, struct ipc_link *link, struct ipc_in *m)
 {
 	char id[MESSAGE_ID_SIZE];
 	struct ipc_field f;
@@ -121,24 +142,29 @@ static void stock_add(struct stock *stock, struct ipc_in *m)
 		snprintf(id, sizeof(id), "%.*s", SLICE_FMT(f.bytes));
 		if (stock->count == STOCK_MAX) {
 			close(fd);
-			send_abort(stock->client, id);
+			send_abort(link, id);
 			continue;
 		}
 		struct spare *spare = &stock->spares[stock->count++];
 
 		memcpy(spare->id, id, sizeof(spare->id));
 		spare->fd = fd;
+		spare->link = ipc_link_hold(link);
 	}
 }
 
 static void on_event(struct ipc_in *m, void *context)
 {
 	struct stock *stock = context;
+	struct err err;
+	/* Events come over the present connection: this does not wait. */
+	struct ipc_link *link = ipc_client_hold(stock->client, 0, &err);
 
-	if (m->type != CLEANUP_OPENED && m->type != CLEANUP_REFUSED)
-		return;
-	stock->asked -= stock->asked < IPC_FDS ? stock->asked : IPC_FDS;
-	stock_add(stock, m);
+	if (link && (m->type == CLEANUP_OPENED || m->type == CLEANUP_REFUSED)) {
+		stock->asked -= stock->asked < IPC_FDS ? stock->asked : IPC_FDS;
+		stock_add(stock, link, m);
+	}
+	ipc_link_release(&link);
 }
 
 /* cleanup has forgotten these files, or is a new process. */
@@ -210,6 +236,7 @@ static bool take_spare(struct stock *stock, struct cleanup_session *session)
 	memmove(stock->spares, stock->spares + 1, --stock->count * sizeof(spare));
 	memcpy(session->queue_id, spare.id, sizeof(spare.id));
 	session->fd = spare.fd;
+	session->link = spare.link;
 	stock_refill(stock);
 	return true;
 }
@@ -218,6 +245,7 @@ bool cleanup_open(struct cleanup_session *session, struct ipc_client *client, do
 		  struct cleanup_refusal *refusal)
 {
 	struct stock *stock = stock_of(client);
+	struct ipc_link *link;
 	struct ipc_reply reply;
 	struct ipc_out m;
 	struct err err = { 0 };
@@ -227,16 +255,20 @@ bool cleanup_open(struct cleanup_session *session, struct ipc_client *client, do
 		return true;
 	if (stock->wanted < STOCK_MAX)
 		stock->wanted *= 2;
-	if (!ipc_client_connect(client, deadline, &err)) {
+	link = ipc_client_hold(client, deadline, &err);
+	if (!link) {
 		log_warning("connect to the cleanup service: %s", err.text);
 		return refuse_away(refusal);
 	}
 	/* One of those who wait asks for more than its own. */
 	build_open(&m, ipc_client_request(client), stock->waiting == 0 ? IPC_FDS : 1);
 	stock->waiting++;
-	bool answered = ipc_client_call(client, &m, deadline, &reply, &err);
+	bool answered = ipc_link_call(link, &m, deadline, &reply, &err);
 
 	stock->waiting--;
+	if (answered)
+		stock_add(stock, link, &reply.in);
+	ipc_link_release(&link);
 	if (!answered) {
 		if (err.code != ERR_CANCELLED)
 			log_warning("cleanup service: %s", err.text);
@@ -245,13 +277,14 @@ bool cleanup_open(struct cleanup_session *session, struct ipc_client *client, do
 	}
 	bool opened = reply.in.type == CLEANUP_OPENED;
 
-	stock_add(stock, &reply.in);
 	if (!opened)
 		get_refused(&reply.in, refusal);
 	ipc_reply_free(&reply);
 	if (!opened)
 		return false;
-	return take_spare(stock, session) || refuse_away(refusal);
+	opened = take_spare(stock, session) || refuse_away(refusal);
+	stock_drop_old(stock);
+	return opened;
 }
 
 static void close_file(struct cleanup_session *session)
@@ -259,6 +292,18 @@ static void close_file(struct cleanup_session *session)
 	if (session->fd >= 0)
 		close(session->fd);
 	session->fd = -1;
+}
+
+static bool send_commit(struct cleanup_session *session, const struct ipc_out *m, double deadline,
+			struct ipc_reply *reply)
+{
+	struct err err = { 0 };
+	bool ok = ipc_link_call(session->link, m, deadline, reply, &err);
+
+	if (!ok)
+		log_warning("%s: cleanup service: %s", session->queue_id, err.text);
+	ipc_link_release(&session->link);
+	return ok;
 }
 
 /* Puts recipients that fit; *next moves on. */
@@ -309,7 +354,7 @@ static bool build_all(struct ipc_out *m, const struct cleanup_session *session, 
 		next = before;
 		ipc_out_start(m, CLEANUP_RECIPIENTS, 0);
 		ipc_put_text(m, CLEANUP_FIELD_ID, session->queue_id);
-		ok = put_recipients(m, envelope, &next) && next > before && ipc_client_send(session->client, m);
+		ok = put_recipients(m, envelope, &next) && next > before && ipc_link_send(session->link, m);
 		if (!ok)
 			break;
 	}
@@ -322,7 +367,6 @@ bool cleanup_commit(struct cleanup_session *session, const struct message_envelo
 {
 	struct ipc_reply reply;
 	struct ipc_out m;
-	struct err err = { 0 };
 	bool ok;
 
 	if (session->fd < 0)
@@ -332,8 +376,7 @@ bool cleanup_commit(struct cleanup_session *session, const struct message_envelo
 		cleanup_abort(session);
 		return refuse_away(refusal);
 	}
-	if (!ipc_client_call(session->client, &m, deadline, &reply, &err)) {
-		log_warning("%s: cleanup service: %s", session->queue_id, err.text);
+	if (!send_commit(session, &m, deadline, &reply)) {
 		ipc_reply_free(&reply);
 		return refuse_away(refusal);
 	}
@@ -345,9 +388,9 @@ bool cleanup_commit(struct cleanup_session *session, const struct message_envelo
 void cleanup_abort(struct cleanup_session *session)
 {
 	close_file(session);
-	if (!session->client || !session->queue_id[0])
-		return;
-	send_abort(session->client, session->queue_id);
+	if (session->link && session->queue_id[0])
+		send_abort(session->link, session->queue_id);
+	ipc_link_release(&session->link);
 	session->queue_id[0] = '\0';
 }
 

@@ -44,6 +44,7 @@ enum cleanup_field {
 /* A message being submitted: the client's side. */
 struct cleanup_session {
 	struct ipc_client *client;
+	struct ipc_link *link;         /* to the process that has the file; NULL when none */
 	char queue_id[MESSAGE_ID_SIZE];
 	int fd;                        /* -1 when none */
 	uint32_t stage;

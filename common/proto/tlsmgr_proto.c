@@ -18,13 +18,10 @@ static bool is_host_byte(char c)
 /* --- the client's side --- */
 
 /* A reply of the wanted type is the caller's to free. */
-static bool call(struct ipc_client *client, struct ipc_out *m, uint16_t wanted, double deadline,
-		 struct ipc_reply *reply, struct err *err)
+static bool check(struct ipc_reply *reply, uint16_t wanted, struct err *err)
 {
 	struct slice text = SLICE("malformed answer from tlsmgr");
 
-	if (!ipc_client_call(client, m, deadline, reply, err))
-		return false;
 	if (reply->in.type == wanted)
 		return true;
 	if (reply->in.type == TLSMGR_REFUSED)
@@ -45,20 +42,24 @@ static bool take_bytes(struct ipc_reply *reply, uint16_t field, struct arena *ar
 	return ok || err_set(err, ERR_SYNTAX, "malformed answer from tlsmgr");
 }
 
-bool tlsmgr_sign(struct ipc_client *client, const struct tlsmgr_sign *sign, double deadline, struct arena *arena,
-		 struct slice *signature, struct err *err)
+static bool call(struct ipc_client *client, struct ipc_out *m, uint16_t wanted, double deadline,
+		 struct ipc_reply *reply, struct err *err)
+{
+	return ipc_client_call(client, m, deadline, reply, err) && check(reply, wanted, err);
+}
+
+bool tlsmgr_sign(struct ipc_client *client, struct ipc_link *link, const struct tlsmgr_sign *sign, double deadline,
+		 struct arena *arena, struct slice *signature, struct err *err)
 {
 	struct ipc_reply reply;
 	struct ipc_out m;
 
-	if (!ipc_client_connect(client, deadline, err))
-		return false;
 	ipc_out_start(&m, TLSMGR_SIGN, ipc_client_request(client));
 	ipc_put_bytes(&m, FIELD_KEY, sign->key);
 	ipc_put_bytes(&m, FIELD_DIGEST_NAME, sign->digest_name);
 	ipc_put_bytes(&m, FIELD_DIGEST, sign->digest);
 	ipc_put_u64(&m, FIELD_PSS, sign->pss);
-	return call(client, &m, TLSMGR_SIGNED, deadline, &reply, err) &&
+	return ipc_link_call(link, &m, deadline, &reply, err) && check(&reply, TLSMGR_SIGNED, err) &&
 	       take_bytes(&reply, FIELD_SIGNATURE, arena, signature, err);
 }
 

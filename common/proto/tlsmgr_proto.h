@@ -42,8 +42,8 @@ struct tlsmgr_ticket_key {
 };
 
 /* Each suspends the task.  ERR_PERMANENT: refused; else tlsmgr is away (ERR_TEMPORARY, ERR_TIMEOUT, ERR_CLOSED). */
-bool tlsmgr_sign(struct ipc_client *client, const struct tlsmgr_sign *sign, double deadline, struct arena *arena,
-		 struct slice *signature, struct err *err) MUST_USE;
+bool tlsmgr_sign(struct ipc_client *client, struct ipc_link *link, const struct tlsmgr_sign *sign, double deadline,
+		 struct arena *arena, struct slice *signature, struct err *err) MUST_USE;
 bool tlsmgr_chain(struct ipc_client *client, struct slice server_name, double deadline, struct arena *arena,
 		  struct slice *pem, struct err *err) MUST_USE;
 /* *count of them, at most TLSMGR_TICKET_KEYS. */

@@ -240,7 +240,7 @@ void tls_client_free(struct tls_client **cp)
 	while (client->sessions)
 		drop_session(client, &client->sessions);
 	SSL_CTX_free(client->ctx);
-	ipc_client_free(&client->signer.tlsmgr);
+	tls_signer_free(&client->signer);
 	free(client);
 	*cp = NULL;
 }
@@ -403,9 +403,12 @@ bool tls_client_connect(struct tls_client *client, struct stream *s, const struc
 {
 	SSL *ssl = make_ssl(client, wish, err);
 	bool needs_verified;
+	size_t early;
 
-	if (!ssl || !tls_start(s, ssl, NULL, err))
+	if (!ssl || !tls_start(s, ssl, &early, err))
 		return false;
+	if (early > 0)
+		return err_set(err, ERR_PERMANENT, "plain text after the reply to STARTTLS");
 	tls_info_fill(info, ssl, client->digest);
 	*status = judge(client, ssl, wish, info);
 	needs_verified = by_names(wish->level) || by_dane(wish) || wish->level == TLS_FINGERPRINT ||

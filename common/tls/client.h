@@ -46,7 +46,8 @@ void tls_client_start(struct tls_client *client, ipc_connect_fn *connect);
 bool tls_tlsa_usable(struct slice rdata);
 
 /*
- * Shakes hands by the stream's deadline.  True: *status and *info tell with whom; at the levels that ask for it the
+ * Shakes hands by the stream's deadline.  Plain text that waits to be read is an error: it was not
+ * the server that sent it, or it is not to be believed.  True: *status and *info tell with whom; at the levels that ask for it the
  * server is TLS_VERIFIED then.  False: *err says why, ERR_PERMANENT when the server is not who it must
  * be; the connection is of no use any more.
  */

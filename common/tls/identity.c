@@ -10,10 +10,13 @@
 
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "common/process/process.h"
 #include "common/proto/tlsmgr_proto.h"
 #include "common/tls/remote_key.h"
 
 #define KEY_SECONDS      30          /* for tlsmgr's answer */
+#define PATIENCE         5.0         /* with one who does not have the key */
+#define PAUSE            0.2
 #define KEY_FILE_MAX     (1u << 20)
 
 /* --- files --- */
@@ -52,21 +55,49 @@ void tls_files_of(const struct config *config, const char *prefix, struct arena 
 
 /* --- keys --- */
 
+void tls_signer_free(struct tls_signer *signer)
+{
+	ipc_link_release(&signer->link);
+	ipc_client_free(&signer->tlsmgr);
+}
+
+/* Once, by the process that we hold, or by the present one. */
+static bool ask_once(struct tls_signer *signer, const struct tlsmgr_sign *sign, double deadline, struct arena *arena,
+		     struct slice *answer, struct err *err)
+{
+	if (!signer->link)
+		signer->link = ipc_client_hold(signer->tlsmgr, deadline, err);
+	if (!signer->link)
+		return false;
+	/* Another task may let it go meanwhile. */
+	struct ipc_link *link = ipc_link_hold(signer->link);
+	bool ok = tlsmgr_sign(signer->tlsmgr, link, sign, deadline, arena, answer, err);
+
+	if (!ok && signer->link == link)
+		ipc_link_release(&signer->link);
+	ipc_link_release(&link);
+	return ok;
+}
+
+/* When certificates have changed on disk, the tlsmgr with their keys may come up a moment later than we. */
 static bool ask_signature(void *context, const struct remote_key_request *request, unsigned char *signature,
 			  size_t *len)
 {
 	struct tls_signer *signer = context;
 	struct tlsmgr_sign sign = { slice_make(request->key, sizeof(request->key)), slice_of(request->digest_name),
 				    request->digest, request->pss };
+	double now = loop_now();
 	struct arena *arena;
 	struct slice answer;
-	struct err err;
+	struct err err = { 0 };
 	bool ok;
 
 	if (!signer->tlsmgr || !task_current())
 		return false;
 	arena = arena_create(0);
-	ok = tlsmgr_sign(signer->tlsmgr, &sign, loop_now() + KEY_SECONDS, arena, &answer, &err);
+	ok = ask_once(signer, &sign, now + KEY_SECONDS, arena, &answer, &err);
+	while (!ok && loop_now() < now + PATIENCE && task_sleep(PAUSE) == TASK_READY)
+		ok = ask_once(signer, &sign, now + KEY_SECONDS, arena, &answer, &err);
 	if (!ok)
 		log_warning("TLS private key operation: %s", err.text);
 	ok = ok && answer.len <= REMOTE_KEY_SIGNATURE_MAX;
@@ -143,6 +174,8 @@ bool tls_identity_load(SSL_CTX *ctx, const struct tls_files *files, struct tls_s
 	for (size_t i = 0; ok && i < files->count; i++) {
 		struct chain_list list = { .count = 0 };
 
+		process_watch_file(files->pair[i].certificates);
+		process_watch_file(files->pair[i].keys);
 		ok = chain_read_file(&list, files->pair[i].certificates, err) &&
 		     (signer ? tls_identity_remote(ctx, &list, signer, err) :
 			       use_locally(ctx, &list, files->pair[i].keys, err));

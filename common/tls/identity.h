@@ -18,10 +18,16 @@ struct tls_files {
 /* What the parameters of `prefix` ("smtpd_tls_", "smtp_tls_", "lmtp_tls_") name.  Memory is `arena`'s. */
 void tls_files_of(const struct config *config, const char *prefix, struct arena *arena, struct tls_files *files);
 
-/* Who signs for keys that are elsewhere; must outlive the contexts.  NULL inside: not connected yet, handshakes fail. */
+/*
+ * Who signs for keys that are elsewhere; must outlive the contexts.  Without a client handshakes
+ * fail.  The link is held: the tlsmgr that has the keys of our certificates stays as long as we do,
+ * also when there is a newer one with newer keys.
+ */
 struct tls_signer {
 	struct ipc_client *tlsmgr;
+	struct ipc_link *link;
 };
+void tls_signer_free(struct tls_signer *signer);
 
 /* The chains of a list, their keys with tlsmgr. */
 bool tls_identity_remote(SSL_CTX *ctx, const struct chain_list *list, struct tls_signer *signer, struct err *err) MUST_USE;

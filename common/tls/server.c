@@ -256,7 +256,7 @@ void tls_server_free(struct tls_server **sp)
 	task_group_cancel(&server->tasks);
 	task_group_run(&server->tasks);
 	forget_names(server);
-	ipc_client_free(&server->signer.tlsmgr);
+	tls_signer_free(&server->signer);
 	SSL_CTX_free(server->ctx);
 	free(server);
 	*sp = NULL;

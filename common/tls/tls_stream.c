@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "common/base/str.h"
 
@@ -98,6 +99,16 @@ SSL *tls_of(const struct stream *s)
 	struct layer *l = stream_backend(s, &layer_ops);
 
 	return l ? l->ssl : NULL;
+}
+
+void tls_say(struct stream *s, struct slice text)
+{
+	struct layer *l = stream_backend(s, &layer_ops);
+
+	if (l && !l->broken)
+		(void)layer_write(l, text.ptr, text.len);
+	else if (!l && stream_fd(s) >= 0)
+		(void)!send(stream_fd(s), text.ptr, text.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 /* The reason in OpenSSL's words, as short as it gets. */

@@ -15,6 +15,8 @@
  * waiting for the other side's.  False: the connection is of no use any more.
  */
 bool tls_start(struct stream *s, SSL *ssl, size_t *dropped, struct err *err) MUST_USE;
+/* Writes once, without waiting; what does not go out at once is lost.  Also for streams without TLS. */
+void tls_say(struct stream *s, struct slice text);
 /* The SSL of a stream that tls_start was called for, else NULL. */
 SSL *tls_of(const struct stream *s);
 

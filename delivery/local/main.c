@@ -241,7 +241,7 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 
 static void peer(int fd, const char *role)
 {
-	static const struct ipc_handler handler = { on_message, on_close };
+	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 	struct ipc_out packet;
 
 	if (me.qmgr) {

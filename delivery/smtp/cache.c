@@ -156,7 +156,7 @@ bool smtp_cache_give(struct smtp_cache *c, struct smtp_session **sp)
 	if (!s)
 		return false;
 	*sp = NULL;
-	if (s->broken || set->cache_time <= 0 || c->count >= KEPT_MAX || now - s->opened > set->reuse_time ||
+	if (s->broken || !s->keep || set->cache_time <= 0 || c->count >= KEPT_MAX || now - s->opened > set->reuse_time ||
 	    (set->reuse_count > 0 && s->uses >= (unsigned long)set->reuse_count) ||
 	    !busy_destination(c, slice_of(s->nexthop))) {
 		smtp_session_free(&s);

@@ -10,7 +10,8 @@
 struct attempt {
 	struct smtp_delivery *d;
 	struct smtp_cache *cache;
-	struct ipc_client *resolver;
+	struct smtp_lookup lookup;
+	struct slice nexthop;     /* the one that is tried */
 	struct smtp_outcome outcome;
 	const char *skip;         /* address that has answered for now already */
 	char skip_address[128];
@@ -53,27 +54,67 @@ static void use_kept(struct attempt *a)
 	finish_session(a, s);
 }
 
+/* A greeted session, or NULL; the policy that was found may be given up for a new connection. */
+static struct smtp_session *open_session(struct attempt *a, const struct smtp_target *target,
+					 const struct smtp_policy *policy, bool *without_tls,
+					 struct smtp_failure *failure)
+{
+	struct smtp_delivery *d = a->d;
+	struct smtp_session *s;
+	enum smtp_greeting greeting;
+	int fd = smtp_connect(target, d->settings, d->arena, failure);
+
+	*without_tls = false;
+	if (fd < 0) {
+		log_info("%.*s", SLICE_FMT(failure->text));
+		return NULL;
+	}
+	a->sessions++;
+	s = smtp_session_create(stream_of_fd(fd), target, d->job->nexthop);
+	greeting = smtp_session_greet(s, d->settings, policy, d->arena, failure);
+	if (greeting == SMTP_GREETED)
+		return s;
+	*without_tls = greeting == SMTP_WITHOUT_TLS;
+	if (!failure->permanent)
+		log_info("%.*s: %.*s", SLICE_FMT(d->job->queue_id), SLICE_FMT(failure->text));
+	smtp_session_free(&s);
+	return NULL;
+}
+
+/* Encryption that is a wish only does not keep mail back for ever: what has waited once goes without. */
+static bool may_go_plain(const struct smtp_delivery *d)
+{
+	return loop_now() - d->job->envelope.arrival >= d->settings->security->plain_after;
+}
+
+static struct smtp_session *reach_target(struct attempt *a, const struct smtp_target *target,
+					 struct smtp_failure *failure)
+{
+	static const struct smtp_policy plain = { .level = TLS_NONE };
+	struct smtp_policy policy;
+	struct smtp_session *s;
+	bool without_tls;
+
+	if (!smtp_security_find(&a->lookup, a->nexthop, target, &policy, failure)) {
+		log_info("%.*s: %.*s", SLICE_FMT(a->d->job->queue_id), SLICE_FMT(failure->text));
+		return NULL;
+	}
+	s = open_session(a, target, &policy, &without_tls, failure);
+	if (s || !without_tls || !may_go_plain(a->d))
+		return s;
+	return open_session(a, target, &plain, &without_tls, failure);
+}
+
 static void try_target(struct attempt *a, const struct smtp_target *target)
 {
 	struct smtp_delivery *d = a->d;
 	struct smtp_failure failure;
-	struct smtp_session *s;
-	int fd = smtp_connect(target, d->settings, d->arena, &failure);
+	struct smtp_session *s = reach_target(a, target, &failure);
 
-	if (fd < 0) {
-		log_info("%.*s", SLICE_FMT(failure.text));
+	if (!s) {
 		session_failed(d, &failure);
-		return;
-	}
-	a->sessions++;
-	s = smtp_session_create(stream_of_fd(fd), target, d->job->nexthop);
-	if (!smtp_session_greet(s, d->settings, d->arena, &failure)) {
-		session_failed(d, &failure);
-		if (d->undecided > 0 && failure.permanent)
+		if (failure.permanent)
 			smtp_decide_all(d, DELIVERY_BOUNCED, &failure);
-		else
-			log_info("%.*s: %.*s", SLICE_FMT(d->job->queue_id), SLICE_FMT(failure.text));
-		smtp_session_free(&s);
 		return;
 	}
 	d->connected = loop_now();
@@ -106,9 +147,9 @@ static bool use_nexthop(struct attempt *a, struct slice nexthop)
 	struct smtp_delivery *d = a->d;
 	struct smtp_target_list list;
 	struct smtp_failure failure;
-	struct smtp_lookup lookup = { smtp_ask_resolver, a->resolver, d->settings, d->arena, 0 };
 
-	if (!smtp_targets_find(&lookup, nexthop, &list, &failure)) {
+	a->nexthop = nexthop;
+	if (!smtp_targets_find(&a->lookup, nexthop, &list, &failure)) {
 		session_failed(d, &failure);
 		return !failure.permanent;
 	}
@@ -151,7 +192,7 @@ static void settle(struct attempt *a)
 
 struct smtp_outcome smtp_deliver(struct smtp_delivery *d, struct smtp_cache *cache, struct ipc_client *resolver)
 {
-	struct attempt a = { .d = d, .cache = cache, .resolver = resolver };
+	struct attempt a = { .d = d, .cache = cache, .lookup = { smtp_ask_resolver, resolver, d->settings, d->arena, 0 } };
 	struct smtp_failure failure;
 	struct err err = { 0 };
 

@@ -13,7 +13,9 @@
 #include "common/proto/delivery_proto.h"
 #include "common/proto/resolver_proto.h"
 #include "delivery/smtp/deliver.h"
+#include "delivery/smtp/security.h"
 
+#define TABLE_CHECK  1.0   /* seconds between looks at the tables */
 #define RETIRE_DELAY 1.0   /* jobs that qmgr sent before it heard that we retire */
 
 /* A connection of qmgr's.  Stays until its jobs have ended, also when the channel has gone. */
@@ -34,9 +36,11 @@ struct running {
 
 static struct {
 	struct smtp_settings settings;
+	struct smtp_security security;
 	struct smtp_cache *cache;
 	struct ipc_client *resolver;
 	struct agent *agents;
+	struct task_group background;
 } me;
 
 static void agent_close(struct agent *agent)
@@ -189,7 +193,7 @@ static void on_close(struct ipc_channel *ch, void *context)
 
 static void peer(int fd, const char *role)
 {
-	static const struct ipc_handler handler = { on_message, on_close };
+	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 	struct agent *agent = mem_alloc(sizeof(*agent));
 	struct ipc_out m;
 
@@ -220,13 +224,27 @@ static bool open_settings(const struct process_info *info, struct err *err)
 	/* for the order of equal mail exchangers */
 	if (getentropy(&seed, sizeof(seed)) == 0)
 		srandom(seed);
-	return smtp_settings_load(&me.settings, info->config, strcmp(info->command, "lmtp") == 0, err);
+	if (!smtp_settings_load(&me.settings, info->config, strcmp(info->command, "lmtp") == 0, err) ||
+	    !smtp_security_load(&me.security, info->config, me.settings.lmtp, err))
+		return false;
+	me.settings.security = &me.security;
+	return true;
+}
+
+static void watch_tables(void *arg)
+{
+	while (task_sleep(TABLE_CHECK) == TASK_READY && !process_retiring())
+		if (table_list_changed(me.security.policies))
+			process_retire("table changed");
 }
 
 static void start(const struct process_info *info)
 {
 	me.cache = smtp_cache_create(&me.settings);
 	me.resolver = ipc_client_create("resolver", &resolver_protocol, process_connect);
+	tables_use_proxy(process_connect);
+	smtp_security_start(&me.security, process_connect);
+	task_spawn(&me.background, watch_tables, NULL);
 }
 
 int main(int argc, char **argv)

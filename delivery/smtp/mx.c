@@ -16,6 +16,7 @@
 struct gathering {
 	const struct smtp_lookup *lookup;
 	struct smtp_target_list *list;
+	bool secure_mx;            /* the hosts' names are signed, or not from DNS */
 	bool temporary;            /* some host could not be looked up now */
 	struct smtp_failure failure; /* of the last host that has no address */
 };
@@ -81,8 +82,9 @@ static bool is_self(const struct smtp_lookup *l, const struct smtp_target *t)
 	return false;
 }
 
-static bool add_record(struct gathering *g, struct slice host, const struct dns_record *r)
+static bool add_record(struct gathering *g, struct slice host, const struct dns_answer *answer, size_t index)
 {
+	const struct dns_record *r = &answer->records[index];
 	const struct smtp_lookup *l = g->lookup;
 	struct smtp_target *t = &g->list->target[g->list->count];
 	char text[INET6_ADDRSTRLEN];
@@ -93,6 +95,9 @@ static bool add_record(struct gathering *g, struct slice host, const struct dns_
 	    !smtp_target_literal(slice_of(text), l->port, l->arena, t))
 		return false;
 	t->host = host;
+	t->canonical = answer->canonical;
+	t->secure_mx = g->secure_mx;
+	t->secure_host = answer->secure;
 	g->list->count++;
 	return true;
 }
@@ -110,9 +115,9 @@ static void add_answers(struct gathering *g, struct slice host, const struct dns
 {
 	for (size_t i = 0; i < first->count || i < second->count; i++) {
 		if (i < first->count && (first->records[i].type == DNS_A || first->records[i].type == DNS_AAAA))
-			(void)add_record(g, host, &first->records[i]);
+			(void)add_record(g, host, first, i);
 		if (i < second->count && (second->records[i].type == DNS_A || second->records[i].type == DNS_AAAA))
-			(void)add_record(g, host, &second->records[i]);
+			(void)add_record(g, host, second, i);
 	}
 }
 
@@ -177,7 +182,7 @@ static void list_start(const struct smtp_lookup *l, struct smtp_target_list *lis
 bool smtp_mx_host(const struct smtp_lookup *l, struct slice host, struct smtp_target_list *list,
 		      struct smtp_failure *failure)
 {
-	struct gathering g = { .lookup = l, .list = list };
+	struct gathering g = { .lookup = l, .list = list, .secure_mx = true };
 
 	list_start(l, list);
 	add_host(&g, host);
@@ -257,6 +262,8 @@ bool smtp_mx_domain(const struct smtp_lookup *l, struct slice domain, struct smt
 		mx.status = DNS_NODATA;
 	else if (to_ascii(l, &name))
 		l->query(l->context, name, DNS_MX, l->arena, &mx);
+	/* Also where there is none: that there is none is signed then. */
+	g.secure_mx = mx.secure;
 	if (mx.status == DNS_OK)
 		count = order_hosts(&mx, order);
 	if (mx.status == DNS_NODATA || (mx.status == DNS_OK && count == 0)) {

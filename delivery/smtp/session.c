@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
+#include "common/base/log.h"
 #include "common/base/task.h"
+#include "common/tls/tls_stream.h"
 
 #define TEXT_MAX 4000   /* of a reply in a result */
 
@@ -34,8 +35,8 @@ void smtp_session_free(struct smtp_session **sp)
 	if (!s)
 		return;
 	/* One attempt, never waited for: the server can do without it. */
-	if (s->farewell && !s->broken && stream_fd(s->stream) >= 0)
-		(void)!send(stream_fd(s->stream), "QUIT\r\n", 6, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (s->farewell && !s->broken)
+		tls_say(s->stream, SLICE("QUIT\r\n"));
 	stream_free(&s->stream);
 	smtp_reply_free(&s->reply);
 	free(s->nexthop);
@@ -115,7 +116,7 @@ static void take_keyword(struct smtp_session *s, struct slice line)
 		{ SLICE("PIPELINING"), SMTP_PIPELINING }, { SLICE("SIZE"), SMTP_SIZE },
 		{ SLICE("8BITMIME"), SMTP_8BITMIME },     { SLICE("SMTPUTF8"), SMTP_SMTPUTF8 },
 		{ SLICE("CHUNKING"), SMTP_CHUNKING },     { SLICE("DSN"), SMTP_DSN },
-		{ SLICE("ENHANCEDSTATUSCODES"), SMTP_ENHANCED },
+		{ SLICE("ENHANCEDSTATUSCODES"), SMTP_ENHANCED }, { SLICE("STARTTLS"), SMTP_STARTTLS },
 	};
 	struct slice word;
 
@@ -156,23 +157,12 @@ static bool hello(struct smtp_session *s, const char *verb, const struct smtp_se
 	return smtp_session_reply(s, doing, settings->helo_timeout, arena, failure);
 }
 
-bool smtp_session_greet(struct smtp_session *s, const struct smtp_settings *settings, struct arena *arena,
-			struct smtp_failure *failure)
+/* EHLO or LHLO, and HELO for a server that knows neither. */
+static bool introduce(struct smtp_session *s, const struct smtp_settings *settings, struct arena *arena,
+		      struct smtp_failure *failure)
 {
-	const char *verb = settings->lmtp ? "LHLO" : "EHLO";
-
-	if (!smtp_session_reply(s, "receiving the initial server greeting", settings->helo_timeout, arena, failure))
-		return false;
-	s->farewell = true;
-	if (s->reply.code / 100 != 2) {
-		smtp_session_refused(s, NULL, arena, failure);
-		if (settings->skip_5xx_greeting && failure->permanent) {
-			failure->permanent = false;
-			failure->dsn[0] = '4';
-		}
-		return false;
-	}
-	if (!hello(s, verb, settings, arena, failure))
+	s->features = 0;
+	if (!hello(s, settings->lmtp ? "LHLO" : "EHLO", settings, arena, failure))
 		return false;
 	if (s->reply.code / 100 == 2) {
 		take_keywords(s);
@@ -187,4 +177,105 @@ bool smtp_session_greet(struct smtp_session *s, const struct smtp_settings *sett
 	}
 	smtp_session_refused(s, NULL, arena, failure);
 	return false;
+}
+
+static bool take_greeting(struct smtp_session *s, const struct smtp_settings *settings, struct arena *arena,
+			  struct smtp_failure *failure)
+{
+	if (!smtp_session_reply(s, "receiving the initial server greeting", settings->helo_timeout, arena, failure))
+		return false;
+	s->farewell = true;
+	if (s->reply.code / 100 == 2)
+		return true;
+	smtp_session_refused(s, NULL, arena, failure);
+	if (settings->skip_5xx_greeting && failure->permanent) {
+		failure->permanent = false;
+		failure->dsn[0] = '4';
+	}
+	return false;
+}
+
+/* --- TLS --- */
+
+static void log_tls(const struct smtp_session *s, enum tls_peer_status status)
+{
+	struct str line = { 0 };
+
+	tls_info_describe(&line, &s->tls);
+	log_info("%s TLS connection %s to %s: %s", tls_peer_status_text(status),
+		 s->tls.resumed ? "reused" : "established", s->relay, str_cstr(&line));
+	str_free(&line);
+}
+
+static bool shake_hands(struct smtp_session *s, const struct smtp_settings *settings, const struct smtp_policy *policy,
+			struct arena *arena, struct smtp_failure *failure)
+{
+	enum tls_peer_status status = TLS_ANONYMOUS;
+	struct err err = { 0 };
+	bool done;
+
+	s->farewell = false;
+	stream_set_timeout(s->stream, settings->security->timeout);
+	done = tls_client_connect(settings->security->client, s->stream, &policy->wish, &status, &s->tls, &err);
+	if (settings->security->loglevel > 0 && s->tls.protocol)
+		log_tls(s, status);
+	if (done) {
+		s->encrypted = true;
+		return true;
+	}
+	s->broken = true;
+	if (!s->tls.protocol)
+		log_info("TLS handshake with %s failed: %s", s->relay, err.text);
+	smtp_fail(failure, arena, "4.7.5", s->tls.protocol ? "%s" : "Cannot start TLS: handshake failure (%s)", err.text);
+	failure->relay = arena_slice(arena, slice_of(s->relay));
+	return false;
+}
+
+/* STARTTLS (RFC 3207), where the server offers it. */
+static enum smtp_greeting start_tls(struct smtp_session *s, const struct smtp_settings *settings,
+				    const struct smtp_policy *policy, struct arena *arena, struct smtp_failure *failure)
+{
+	bool optional = policy->level == TLS_MAY;
+
+	if (!(s->features & SMTP_STARTTLS)) {
+		if (optional)
+			return SMTP_GREETED;
+		smtp_fail(failure, arena, "4.7.4", "TLS is required, but was not offered by host %s", s->name);
+		failure->relay = arena_slice(arena, slice_of(s->relay));
+		return SMTP_UNGREETED;
+	}
+	(void)stream_write(s->stream, SLICE("STARTTLS\r\n"));
+	if (!smtp_session_reply(s, "performing STARTTLS", settings->security->timeout, arena, failure))
+		return optional ? SMTP_WITHOUT_TLS : SMTP_UNGREETED;
+	if (s->reply.code / 100 != 2) {
+		/* The server will not: no worse than one that does not offer it. */
+		if (optional && !s->broken)
+			return SMTP_GREETED;
+		smtp_fail(failure, arena, "4.7.5", "TLS is required, but host %s refused to start TLS: %.*s", s->name,
+			  SLICE_FMT(smtp_reply_text(&s->reply, TEXT_MAX, arena)));
+		failure->relay = arena_slice(arena, slice_of(s->relay));
+		return SMTP_UNGREETED;
+	}
+	if (!shake_hands(s, settings, policy, arena, failure))
+		return optional ? SMTP_WITHOUT_TLS : SMTP_UNGREETED;
+	/* What the server said before counts no longer (RFC 3207, section 4.2). */
+	return introduce(s, settings, arena, failure) ? SMTP_GREETED : SMTP_UNGREETED;
+}
+
+enum smtp_greeting smtp_session_greet(struct smtp_session *s, const struct smtp_settings *settings,
+				      const struct smtp_policy *policy, struct arena *arena, struct smtp_failure *failure)
+{
+	bool wrapped = policy->level > TLS_NONE && settings->security->wrapper;
+
+	s->keep = policy->level == TLS_NONE || policy->reuse;
+	if (wrapped && !shake_hands(s, settings, policy, arena, failure))
+		return SMTP_UNGREETED;
+	if (!take_greeting(s, settings, arena, failure) || !introduce(s, settings, arena, failure))
+		return SMTP_UNGREETED;
+	if (!wrapped && policy->level > TLS_NONE)
+		return start_tls(s, settings, policy, arena, failure);
+	if (policy->level == TLS_NONE && (s->features & SMTP_STARTTLS) && settings->security &&
+	    settings->security->note_offer)
+		log_info("Host offered STARTTLS: [%s]", s->name);
+	return SMTP_GREETED;
 }

@@ -4,11 +4,12 @@
 #define POSTRIDER_DELIVERY_SMTP_SESSION_H
 
 #include "delivery/smtp/reply.h"
+#include "delivery/smtp/security.h"
 #include "delivery/smtp/target.h"
 
 enum smtp_feature {
 	SMTP_ESMTP = 1, SMTP_PIPELINING = 2, SMTP_SIZE = 4, SMTP_8BITMIME = 8, SMTP_SMTPUTF8 = 16,
-	SMTP_CHUNKING = 32, SMTP_DSN = 64, SMTP_ENHANCED = 128
+	SMTP_CHUNKING = 32, SMTP_DSN = 64, SMTP_ENHANCED = 128, SMTP_STARTTLS = 256
 };
 
 struct smtp_session {
@@ -24,6 +25,9 @@ struct smtp_session {
 	bool needs_rset;           /* a transaction was left open */
 	bool broken;               /* not to be used again */
 	bool farewell;             /* in sync with the server: QUIT would be understood */
+	bool encrypted;
+	bool keep;                 /* the policy lets it be used again */
+	struct tls_info tls;       /* when encrypted */
 	struct smtp_reply reply;   /* the last one */
 	struct smtp_session *next_same, *next_older, *prev_older; /* cache's */
 	double expires;
@@ -33,12 +37,18 @@ struct smtp_session {
 struct smtp_session *smtp_session_create(struct stream *stream, const struct smtp_target *target, struct slice nexthop);
 /* Says QUIT without waiting for the answer, where that makes sense; closes. */
 void smtp_session_free(struct smtp_session **session);
+enum smtp_greeting {
+	SMTP_GREETED,
+	SMTP_UNGREETED,        /* *failure, which may be permanent */
+	SMTP_WITHOUT_TLS,      /* *failure; but the policy would let the same go unencrypted, over a new connection */
+};
 /*
- * Greeting, EHLO or LHLO or HELO.  False: *failure (which may be permanent),
- * session broken.
+ * Greeting, EHLO or LHLO or HELO, and TLS as the policy wants it.  Unless greeted, the session is
+ * broken.
  */
-bool smtp_session_greet(struct smtp_session *session, const struct smtp_settings *settings, struct arena *arena,
-			struct smtp_failure *failure) MUST_USE;
+enum smtp_greeting smtp_session_greet(struct smtp_session *session, const struct smtp_settings *settings,
+				      const struct smtp_policy *policy, struct arena *arena,
+				      struct smtp_failure *failure) MUST_USE;
 /* Reads a reply.  False: connection lost, malformed reply: *failure says so, session broken. */
 bool smtp_session_reply(struct smtp_session *session, const char *doing, double timeout, struct arena *arena,
 			struct smtp_failure *failure);

@@ -7,6 +7,8 @@
 
 #include "common/config/config.h"
 
+struct smtp_security;
+
 enum smtp_preference { SMTP_PREFER_ANY, SMTP_PREFER_IPV4, SMTP_PREFER_IPV6 };
 
 struct smtp_settings {
@@ -32,6 +34,7 @@ struct smtp_settings {
 	const char *const *own;    /* our addresses: mail is not sent to ourselves */
 	size_t own_count;
 	long slots;                /* deliveries at a time in this process */
+	const struct smtp_security *security; /* NULL: nothing is encrypted */
 };
 
 /*

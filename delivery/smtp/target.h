@@ -34,6 +34,9 @@ struct smtp_target {
 	struct slice host;    /* "mx.example.com", or the address itself */
 	struct slice text;    /* "192.0.2.1", "2001:db8::1", path */
 	unsigned port;        /* 0: a Unix socket */
+	struct slice canonical; /* the host's name behind aliases; empty: not looked up */
+	bool secure_mx;       /* the host was named by signed records, or by the administrator */
+	bool secure_host;     /* its addresses are signed */
 };
 
 struct smtp_target_list {
