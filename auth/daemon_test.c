@@ -175,7 +175,7 @@ static void exec_daemon(int control, int main_cf)
 static void start_daemon(const char *settings, const char *master_cf)
 {
 	static const struct ipc_protocol control = CONTROL_PROTOCOL;
-	static const struct ipc_handler handler = { on_control, on_control_close };
+	static const struct ipc_handler handler = { .on_message = on_control, .on_close = on_control_close };
 	struct str text = { 0 };
 	int pair[2], main_cf;
 

@@ -32,7 +32,6 @@ static struct {
 	struct sessions_settings settings;
 	struct peer *peers;
 	size_t logins;
-	bool retiring;
 } me;
 
 void sessions_open(const struct sessions_settings *settings)
@@ -97,25 +96,13 @@ static void on_close(struct ipc_channel *ch, void *context)
 	close_peer(context);
 }
 
-/* On the main stack, when the last log-in of a peer has ended. */
-static void on_idle(void *context)
-{
-	struct peer *p = context;
-
-	if (me.retiring)
-		close_peer(p);
-}
-
+/* A client's next words go to our successor, who does not know the log-in: it cannot end well here. */
 void sessions_retire(void)
 {
-	struct peer *next;
-
-	me.retiring = true;
-	for (struct peer *p = me.peers; p; p = next) {
-		next = p->next;
-		if (p->tasks.count == 0)
-			close_peer(p);
-	}
+	for (struct peer *p = me.peers; p; p = p->next)
+		for (struct session *s = p->sessions; s; s = s->next)
+			if (s->request == 0)
+				task_cancel(s->task);
 }
 
 /* --- log-ins --- */
@@ -350,12 +337,10 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 
 void sessions_accept(int fd)
 {
-	static const struct ipc_handler handler = { on_message, on_close };
+	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
 	struct peer *p = mem_alloc(sizeof(*p));
 
 	p->channel = ipc_channel_create(fd, &auth_protocol, &handler, p);
-	p->tasks.on_empty = on_idle;
-	p->tasks.context = p;
 	p->next = me.peers;
 	me.peers = p;
 }

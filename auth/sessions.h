@@ -18,7 +18,7 @@ struct sessions_settings {
 void sessions_open(const struct sessions_settings *settings);
 /* A connection of smtpd's. */
 void sessions_accept(int fd);
-/* Nothing new: connections without a log-in are closed now, others after their last. */
+/* Nothing new: log-ins that wait for their client end, the others are answered. */
 void sessions_retire(void);
 
 #endif
