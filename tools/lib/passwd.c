@@ -151,14 +151,15 @@ static int open_locked(const char *path, struct err *err)
 static bool rebuild(const struct job *job, struct err *err)
 {
 	struct str program = { 0 };
-	char *map = mem_strdup(job->map);
+	char *map = mem_strdup(job->map), *dir = mem_strdup(config_dir(job->config));
+	char option[] = "-c";
 	int status = -1;
 	pid_t pid;
 
 	str_printf(&program, "%s/postmap", config_text(job->config, "command_directory"));
 	pid = fork();
 	if (pid == 0) {
-		char *argv[] = { program.data, map, NULL };
+		char *argv[] = { program.data, option, dir, map, NULL };
 
 		execv(argv[0], argv);
 		fprintf(stderr, "postrider: fatal: %s: %s\n", argv[0], strerror(errno));
@@ -168,6 +169,7 @@ static bool rebuild(const struct job *job, struct err *err)
 		;
 	str_free(&program);
 	free(map);
+	free(dir);
 	return (pid > 0 && status == 0) ||
 	       err_set(err, ERR_PERMANENT, "postmap %s failed: the table is older than %s", job->map, job->path);
 }
