@@ -28,7 +28,7 @@ LDFLAGS  += -fsanitize=fuzzer,address,undefined
 else
 FORTIFY  := -D_FORTIFY_SOURCE=2
 endif
-LDFLAGS  += -pie -Wl,-z,relro,-z,now -pthread
+LDFLAGS  += -pie -Wl,-z,relro,-z,now,--as-needed -pthread
 # Tables that a server holds: a type whose library is not there is left out.
 have      = $(if $(shell $(CC) $(CPPFLAGS) $(1) -x c -include $(2) -E /dev/null >/dev/null 2>&1 && echo y),$(3))
 SERVER_INCLUDES := -I/usr/include/postgresql -I/usr/include/mariadb -I/usr/include/hiredis
@@ -38,14 +38,14 @@ server_lib_pgsql := -lpq
 server_lib_mysql := -lmariadb
 server_lib_ldap  := -lldap -llber
 server_lib_redis := -lhiredis
-SERVER_LIBS := -Wl,--as-needed $(foreach t,$(SERVER_TYPES),$(server_lib_$(t))) -Wl,--no-as-needed
+SERVER_LIBS := $(foreach t,$(SERVER_TYPES),$(server_lib_$(t)))
 
-LIBS     := -lev -ldb-5.3 -lseccomp -lidn2 -ljansson -lssl -lcrypto -lresolv -lm
+LIBS     := -lev -ldb-5.3 -lseccomp -lidn2 -ljansson -lssl -lcrypto -lcrypt -lsasl2 -lresolv -lm
 
 # Libraries, lowest first; lint/includes.sh knows the same order.
-LIB_DIRS := common/base common/net common/mail common/config common/proto common/process common/tls tables routing
+LIB_DIRS := common/base common/net common/mail common/config common/sasl common/proto common/process common/tls tables routing
 # A daemon has a folder of its name; main() is in its main.c.
-DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap verify anvil tlsmgr mailauth signer \
+DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap verify anvil tlsmgr auth mailauth signer \
                delivery/smtp delivery/local delivery/virtual delivery/pipe
 
 # Linked by proxymap and the commands alone.

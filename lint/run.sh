@@ -22,7 +22,7 @@ hits=$(grep -nE "$banned" $sources) && say "banned call:" "$hits"
 rank() {
 	case "$1" in
 	common/base/*) echo 1 ;; common/net/*) echo 2 ;; common/mail/*) echo 3 ;;
-	common/config/*) echo 4 ;; common/proto/*) echo 5 ;; common/process/*) echo 6 ;;
+	common/config/*|common/sasl/*) echo 4 ;; common/proto/*) echo 5 ;; common/process/*) echo 6 ;;
 	common/tls/*) echo 7 ;; tables/*) echo 8 ;; routing/*) echo 9 ;; *) echo 10 ;;
 	esac
 }

@@ -10,6 +10,9 @@ test="libcmocka-dev clang clang-format universal-ctags python3 nsd swaks strace 
  python3-aiosmtpd procps git pflogsumm postfix"
 # Node.js may be there from elsewhere, with an npm that Debian's package would quarrel with.
 command -v npm >/dev/null || test="$test nodejs npm"
+ libsasl2-dev libcrypt-dev"
+test="libcmocka-dev clang clang-format universal-ctags python3 nsd swaks strace libclang-rt-14-dev
+ python3-aiosmtpd procps git pflogsumm postfix dovecot-core sasl2-bin libsasl2-modules libsasl2-modules-db fail2ban"
 [ "${1:-build}" = test ] && wanted="$build $test" || wanted="$build"
 
 missing=

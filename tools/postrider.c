@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * postrider [-c config_dir] [-v] start | start-fg | stop | reload | abort | flush | status |
- *                                check [--from dir] | dns name type
+ *                                check [--from dir] | dns name type | passwd add|del|list|verify [user]
  */
 #include <errno.h>
 #include <signal.h>
@@ -17,6 +17,7 @@
 #include "common/process/instance.h"
 #include "tools/lib/check.h"
 #include "tools/lib/dns.h"
+#include "tools/lib/passwd.h"
 
 #define STOP_SECONDS 30
 
@@ -193,6 +194,11 @@ static int command_dns(const struct command_line *line)
 	return dns_command(line->config, line->argc, line->argv);
 }
 
+static int command_passwd(const struct command_line *line)
+{
+	return passwd_command(line->config, line->argc, line->argv);
+}
+
 static int command_status(const struct command_line *line)
 {
 	pid_t pid = running(line->config);
@@ -231,12 +237,13 @@ static const struct {
 	{ "start", command_start },   { "start-fg", command_start_fg }, { "stop", command_stop },
 	{ "abort", command_abort },   { "reload", command_reload },     { "flush", command_flush },
 	{ "status", command_status }, { "check", command_check },       { "dns", command_dns },
+	{ "passwd", command_passwd },
 };
 
 static int usage(void)
 {
 	fputs("usage: postrider [-c config_dir] [-v] start | start-fg | stop | reload | abort | flush | status |\n"
-	      "                 check [--from dir] | dns name type\n",
+	      "                 check [--from dir] | dns name type | passwd add|del|list|verify [user]\n",
 	      stderr);
 	return 1;
 }

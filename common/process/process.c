@@ -655,14 +655,21 @@ static void prepare(int argc, char **argv, struct arguments *args)
 
 static void give_up_privileges(void)
 {
+	struct service_row row = *me.row;
+	enum service_root root = row.root;
 	struct err err = { 0 };
 	struct sandbox_plan plan = {
-		.row = me.row,
+		.row = &row,
 		.mail_owner = config_text(me.info.config, "mail_owner"),
 		.queue_directory = config_text(me.info.config, "queue_directory"),
 		.rootless = me.info.rootless,
 	};
 
+	if (me.ops->narrow) {
+		me.ops->narrow(&row.profile, &root);
+		row.profile &= me.row->profile;
+		row.root = root == ROOT_EMPTY ? ROOT_EMPTY : row.root;
+	}
 	tzset();
 	if (!sandbox_enter(&plan, &err))
 		log_fatal("sandbox: %s", err.text);

@@ -21,6 +21,7 @@
 #include "common/base/err.h"
 #include "common/base/task.h"
 #include "common/config/config.h"
+#include "common/process/service_table.h"
 
 struct process_info {
 	const struct config *config;
@@ -35,6 +36,8 @@ struct process_info {
 struct process_ops {
 	/* Before privileges are dropped: open tables, read keys, directories.  False is fatal. */
 	bool (*open)(const struct process_info *info, struct err *err);
+	/* After open: what this configuration needs of the row's groups and root; it can take away, not add. */
+	void (*narrow)(unsigned *groups, enum service_root *root);
 	/* In the sandbox, before the loop: connect clients, start tasks. */
 	void (*start)(const struct process_info *info);
 	/*

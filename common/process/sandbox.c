@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define GROUPS_MAX 64
+
 /*
  * System calls by group, as names: those that this machine does not have are
  * passed over.  Calls with a comment at their arguments stand in add_conditions().
@@ -249,19 +251,34 @@ static bool verify_ids(uid_t uid, gid_t gid, struct err *err)
 	return true;
 }
 
+/* The user's groups, for services that use the sockets of other programs. */
+static bool find_groups(const struct sandbox_plan *plan, gid_t gid, gid_t *groups, int *count, struct err *err)
+{
+	const char *name = plan->row->user ? plan->row->user : plan->mail_owner;
+
+	*count = GROUPS_MAX;
+	return getgrouplist(name, gid, groups, count) >= 0 ||
+	       err_set(err, ERR_PERMANENT, "user \"%s\" is in more than %d groups", name, GROUPS_MAX);
+}
+
 bool sandbox_enter(const struct sandbox_plan *plan, struct err *err)
 {
 	uid_t uid = getuid();
 	gid_t gid = getgid();
+	gid_t groups[GROUPS_MAX];
+	int group_count = 1;
 	bool change = !plan->rootless && !(plan->row->user && strcmp(plan->row->user, "root") == 0);
 
 	/* The user is looked up while /etc is still in sight. */
 	if (change && !sandbox_user(plan->row, plan->mail_owner, &uid, &gid, err))
 		return false;
+	groups[0] = gid;
+	if (change && plan->row->flags & SERVICE_GROUPS && !find_groups(plan, gid, groups, &group_count, err))
+		return false;
 	if (!enter_root(plan, err))
 		return false;
 	if (change) {
-		if (setgroups(1, &gid) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+		if (setgroups((size_t)group_count, groups) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
 			return err_set_errno(err, ERR_PERMANENT, "change to uid %u", (unsigned)uid);
 		if (!verify_ids(uid, gid, err))
 			return false;

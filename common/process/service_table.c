@@ -8,7 +8,7 @@ static const struct service_row rows[] = {
 	{ "smtpd", "postrider-net", ROOT_EMPTY, SYS_BASE | SYS_ACCEPT | SYS_THREADS, COUNT_CORES,
 	  SERVICE_INET | SERVICE_AT_START, "" },
 	{ "cleanup", NULL, ROOT_NONE, SYS_BASE | SYS_THREADS | SYS_READ | SYS_WRITE, COUNT_ONE,
-	  SERVICE_AT_START | SERVICE_ALWAYS, " smtpd pickup bounce local qmgr " },
+	  SERVICE_AT_START | SERVICE_ALWAYS, " smtpd pickup bounce local qmgr auth " },
 	{ "qmgr", NULL, ROOT_NONE, SYS_BASE | SYS_ACCEPT | SYS_THREADS | SYS_READ | SYS_WRITE, COUNT_ONE,
 	  SERVICE_AT_START | SERVICE_ALWAYS | SERVICE_LISTENS | SERVICE_EXCLUSIVE, " cleanup showq " },
 	{ "bounce", NULL, ROOT_NONE, SYS_BASE | SYS_THREADS | SYS_READ, COUNT_ONE,
@@ -20,6 +20,9 @@ static const struct service_row rows[] = {
 	{ "resolver", "postrider-dns", ROOT_EMPTY, SYS_BASE | SYS_ACCEPT | SYS_THREADS | SYS_INET, COUNT_ONE,
 	  SERVICE_AT_START | SERVICE_ALWAYS | SERVICE_LISTENS, " smtpd smtp lmtp qmgr cleanup " },
 	{ "tlsmgr", "postrider-key", ROOT_EMPTY, SYS_BASE | SYS_THREADS, COUNT_ONE, SERVICE_ALWAYS, " smtpd smtp lmtp " },
+	/* What it has of these depends on smtpd_sasl_type: nothing of it for tables. */
+	{ "auth", "postrider-login", ROOT_NONE, SYS_BASE | SYS_THREADS | SYS_READ | SYS_INET | SYS_UNIX, COUNT_ONE,
+	  SERVICE_ALWAYS | SERVICE_GROUPS, " smtpd " },
 	{ "smtp", "postrider-out", ROOT_EMPTY, SYS_BASE | SYS_THREADS | SYS_INET, COUNT_CORES,
 	  SERVICE_DISTINCT, " qmgr " },
 	/* Next hops of lmtp are mostly Unix sockets, found by path. */

@@ -42,6 +42,7 @@ enum service_count {
 #define SERVICE_EXCLUSIVE 16  /* the old process must be gone before the next one starts */
 #define SERVICE_DISTINCT  32  /* one asker's connections each go to a process of their own */
 #define SERVICE_NO_PROCESS 64 /* done inside qmgr */
+#define SERVICE_GROUPS    128 /* keeps the groups that /etc/group gives its user: sockets of other programs */
 
 struct service_row {
 	const char *command;      /* name of the program, and of its folder's main() */
