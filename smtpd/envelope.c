@@ -68,6 +68,10 @@ static const char *mail_parameter(struct session *s, struct transaction *t, stru
 	} else if (slice_eq_nocase(name, SLICE("ENVID"))) {
 		if (value.len == 0 || value.len > ENVID_MAX || !decode_xtext(value, t->arena, &e->envid))
 			return "Bad ENVID parameter syntax";
+	} else if (slice_eq_nocase(name, SLICE("AUTH")) && s->settings->auth) {
+		/* Whose mail it says that it is counts for nothing with us (RFC 4954 §5). */
+		if (!auth_parameter_valid(value))
+			return "Bad AUTH parameter syntax";
 	} else {
 		return UNSUPPORTED;
 	}
@@ -177,6 +181,11 @@ static struct transaction *transaction_create(struct session *s)
 	t->envelope.client_port = arena_slice(arena, slice_of(s->client->port));
 	t->envelope.helo = arena_slice(arena, str_slice(&s->helo));
 	t->envelope.arrival = loop_now();
+	if (s->login.user.len) {
+		t->envelope.sasl_method = arena_slice(arena, str_slice(&s->login.method));
+		t->envelope.sasl_login = arena_slice(arena, str_slice(&s->login.user));
+		t->envelope.show_login = s->settings->auth->header;
+	}
 	return t;
 }
 
@@ -216,7 +225,12 @@ void command_mail(struct session *s, struct slice args)
 		transaction_free(s);
 		return;
 	}
+	if (!session_count_message(s)) {
+		transaction_free(s);
+		return;
+	}
 	t->envelope.protocol = slice_of(protocol_name(s));
+	session_describe_tls(s, t->arena, &t->envelope);
 	reply(s, 250, "2.1.0", "Ok");
 }
 
@@ -280,7 +294,11 @@ static bool open_file(struct session *s, struct transaction *t)
 		reply_with(s, &refusal);
 		return false;
 	}
-	log_info("%s: client=%s[%s]", s->ops->queue_id(t->file), s->client->name, s->client->address);
+	if (s->login.user.len)
+		log_info("%s: client=%s[%s], sasl_method=%s, sasl_username=%s", s->ops->queue_id(t->file), s->client->name,
+			 s->client->address, str_cstr(&s->login.method), str_cstr(&s->login.user));
+	else
+		log_info("%s: client=%s[%s]", s->ops->queue_id(t->file), s->client->name, s->client->address);
 	return true;
 }
 
@@ -316,14 +334,14 @@ void command_rcpt(struct session *s, struct slice args)
 	if (!rcpt_parameters(s, t, &r, rest))
 		return;
 	struct smtpd_facts facts = { s->client, str_slice(&s->helo), t->envelope.sender, r.address,
-				     t->envelope.smtputf8 };
+				     t->envelope.smtputf8, t->envelope.sasl_login };
 
 	if (!s->ops->recipient(s->ops->context, &facts, t->arena, &refusal)) {
 		log_reject(s, "RCPT", &refusal, r.address);
 		reply_with(s, &refusal);
 		return;
 	}
-	if (!open_file(s, t))
+	if (!session_count_recipient(s) || !open_file(s, t))
 		return;
 	keep_recipient(t, &r);
 	reply(s, 250, "2.1.5", "Ok");

@@ -13,6 +13,7 @@
 #include "common/process/process.h"
 #include "common/proto/cleanup_proto.h"
 #include "common/proto/resolver_proto.h"
+#include "common/tls/server.h"
 #include "smtpd/restrictions.h"
 #include "tables/table.h"
 
@@ -26,6 +27,8 @@ static struct {
 	struct smtpd_settings lenient;         /* for the clients of bare_lf_exclusions */
 	struct match_list *bare_lf_exclusions;
 	struct restrictions *restrictions;
+	struct smtpd_tls tls;
+	struct smtpd_auth auth;
 	struct ipc_client *cleanup, *resolver;
 	bool name_lookup;
 	struct task_group sessions, background;
@@ -223,6 +226,70 @@ static bool parse_bare_lf(const char *value, enum bare_lf *mode, struct err *err
 	return err_set(err, ERR_SYNTAX, "smtpd_forbid_bare_newline: \"%s\" is none of no, yes, note, normalize, reject", value);
 }
 
+/* "", none, may, encrypt; *level as text when it is none of these. */
+static bool wants_tls(const struct config *c, bool *required, bool *wanted, struct err *err)
+{
+	const char *level = config_text(c, "smtpd_tls_security_level");
+
+	*required = config_bool(c, "smtpd_tls_wrappermode");
+	if (!*level)
+		level = config_bool(c, "smtpd_enforce_tls") ? "encrypt" : config_bool(c, "smtpd_use_tls") ? "may" : "none";
+	if (strcmp(level, "none") != 0 && strcmp(level, "may") != 0 && strcmp(level, "encrypt") != 0)
+		return err_set(err, ERR_SYNTAX, "smtpd_tls_security_level: \"%s\" is none of none, may, encrypt", level);
+	*required = *required || strcmp(level, "encrypt") == 0;
+	*wanted = *required || strcmp(level, "may") == 0;
+	return true;
+}
+
+static bool load_tls(const struct process_info *info, struct err *err)
+{
+	const struct config *c = info->config;
+	bool required = false, wanted = false;
+
+	if (!wants_tls(c, &required, &wanted, err))
+		return false;
+	if (!wanted)
+		return true;
+	if (!required && !tls_server_has_certificate(c)) {
+		log_warning("smtpd_tls_security_level = may, and no certificate is configured: TLS is not offered");
+		return true;
+	}
+	server.tls = (struct smtpd_tls){
+		.server = tls_server_create(c, info->service, required, err),
+		.required = required,
+		.wrapper = config_bool(c, "smtpd_tls_wrappermode"),
+		.received_header = config_bool(c, "smtpd_tls_received_header"),
+		.asks = config_bool(c, "smtpd_tls_ask_ccert"),
+		.requires_certificate = config_bool(c, "smtpd_tls_req_ccert"),
+		.loglevel = config_int(c, "smtpd_tls_loglevel"),
+		.timeout = config_time(c, "smtpd_starttls_timeout"),
+	};
+	server.settings.tls = &server.tls;
+	return server.tls.server != NULL;
+}
+
+static bool load_auth(const struct process_info *info, struct err *err)
+{
+	const struct config *c = info->config;
+	struct auth_settings *s = &server.auth.settings;
+
+	if (!config_bool(c, "smtpd_sasl_auth_enable"))
+		return true;
+	s->broken_clients = config_bool(c, "broken_sasl_auth_clients");
+	s->tls_only = config_bool(c, "smtpd_tls_auth_only");
+	s->response_limit = (size_t)config_int(c, "smtpd_sasl_response_limit");
+	server.auth.service = info->service;
+	server.auth.header = config_bool(c, "smtpd_sasl_authenticated_header");
+	server.auth.exceptions = match_list_open(config_text(c, "smtpd_sasl_exceptions_networks"), MATCH_NETWORK, err);
+	server.auth.filter = match_list_open(config_text(c, "smtpd_sasl_mechanism_filter"), MATCH_STRING, err);
+	server.settings.auth = &server.auth;
+	return server.auth.exceptions && server.auth.filter &&
+	       sasl_options_parse(config_text(c, "smtpd_sasl_security_options"), "smtpd_sasl_security_options", &s->options,
+				  err) &&
+	       sasl_options_parse(config_text(c, "smtpd_sasl_tls_security_options"), "smtpd_sasl_tls_security_options",
+				  &s->tls_options, err);
+}
+
 static bool open_process(const struct process_info *info, struct err *err)
 {
 	const struct config *c = info->config;
@@ -247,6 +314,8 @@ static bool open_process(const struct process_info *info, struct err *err)
 		.strict_envelopes = config_bool(c, "strict_rfc821_envelopes"),
 		.forbid_unauth_pipelining = config_bool(c, "smtpd_forbid_unauth_pipelining"),
 	};
+	if (!load_tls(info, err) || !load_auth(info, err))
+		return false;
 	server.session_limit = info->process_limit > 0 ? info->process_limit : config_int(c, "smtpd_session_limit");
 	server.name_lookup = config_bool(c, "smtpd_peername_lookup");
 	server.lenient = server.settings;
@@ -274,6 +343,10 @@ static void watch_tables(void *arg)
 
 static void start(const struct process_info *info)
 {
+	if (server.tls.server)
+		tls_server_start(server.tls.server, process_connect);
+	if (server.settings.auth)
+		server.auth.client = ipc_client_create("auth", &auth_protocol, process_connect);
 	server.cleanup = ipc_client_create("cleanup", &cleanup_protocol, process_connect);
 	server.resolver = ipc_client_create("resolver", &resolver_protocol, process_connect);
 	task_spawn(&server.background, watch_tables, NULL);

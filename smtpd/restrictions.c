@@ -257,6 +257,7 @@ static enum outcome apply(struct question *q, enum rule rule)
 	case RULE_REJECT_INVALID_HELO:
 		return helo(q, false);
 	case RULE_PERMIT_SASL:
+		return q->facts->login.len > 0 ? PERMIT : GO_ON;
 	case RULE_REJECT_UNAUTH_PIPELINING:
 		break;
 	}

@@ -13,7 +13,7 @@
 #define SKIP_MAX ((size_t)64 << 20)
 
 static const char *const verb_names[VERB_COUNT] = {
-	[VERB_HELO] = "helo", [VERB_EHLO] = "ehlo", [VERB_MAIL] = "mail", [VERB_RCPT] = "rcpt",
+	[VERB_HELO] = "helo", [VERB_EHLO] = "ehlo", [VERB_STARTTLS] = "starttls", [VERB_AUTH] = "auth", [VERB_MAIL] = "mail", [VERB_RCPT] = "rcpt",
 	[VERB_DATA] = "data", [VERB_BDAT] = "bdat", [VERB_RSET] = "rset", [VERB_NOOP] = "noop",
 	[VERB_QUIT] = "quit", [VERB_VRFY] = "vrfy", [VERB_HELP] = "help", [VERB_UNKNOWN] = "unknown",
 };
@@ -61,9 +61,16 @@ void reply(struct session *s, int code, const char *dsn, const char *format, ...
 	reply_with(s, &r);
 }
 
+/* RFC 3848, RFC 6531 §4.3. */
 const char *protocol_name(const struct session *s)
 {
-	return !s->esmtp ? "SMTP" : s->transaction && s->transaction->envelope.smtputf8 ? "UTF8SMTP" : "ESMTP";
+	static const char *const esmtp[] = { "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA" };
+	static const char *const utf8[] = { "UTF8SMTP", "UTF8SMTPS", "UTF8SMTPA", "UTF8SMTPSA" };
+	size_t kind = (s->tls ? 1 : 0) + (s->login.user.len ? 2 : 0);
+
+	if (!s->esmtp)
+		return "SMTP";
+	return s->transaction && s->transaction->envelope.smtputf8 ? utf8[kind] : esmtp[kind];
 }
 
 const char *session_queue_id(const struct session *s)
@@ -160,6 +167,9 @@ static void command_ehlo(struct session *s, struct slice args)
 		str_append_text(&text, "250-SIZE\r\n");
 	if (set->vrfy)
 		str_append_text(&text, "250-VRFY\r\n");
+	if (set->tls && !s->tls)
+		str_append_text(&text, "250-STARTTLS\r\n");
+	session_announce_auth(s, &text);
 	str_append_text(&text, "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n");
 	if (set->smtputf8)
 		str_append_text(&text, "250-SMTPUTF8\r\n");
@@ -258,6 +268,8 @@ static const struct command commands[] = {
 	{ "RSET", VERB_RSET, command_rset, true, false },  { "NOOP", VERB_NOOP, command_noop, true, true },
 	{ "QUIT", VERB_QUIT, command_quit, false, false },  { "VRFY", VERB_VRFY, command_vrfy, true, true },
 	{ "HELP", VERB_HELP, command_help, true, true },
+	{ "STARTTLS", VERB_STARTTLS, command_starttls, false, true },
+	{ "AUTH", VERB_AUTH, command_auth, false, true },
 };
 static const struct command unknown = { "UNKNOWN", VERB_UNKNOWN, command_unknown, false, false };
 
@@ -317,6 +329,13 @@ static bool is_foreign(const struct session *s, struct slice verb)
 	return false;
 }
 
+/* smtpd_tls_security_level = encrypt: nothing but the way to TLS goes in plain text. */
+static bool needs_tls(const struct session *s, enum verb verb)
+{
+	return s->settings->tls && s->settings->tls->required && !s->tls && verb != VERB_HELO && verb != VERB_EHLO &&
+	       verb != VERB_STARTTLS && verb != VERB_NOOP && verb != VERB_HELP && verb != VERB_QUIT;
+}
+
 static void run_command(struct session *s, struct slice line)
 {
 	struct slice rest = line, verb;
@@ -341,7 +360,10 @@ static void run_command(struct session *s, struct slice line)
 		s->errors++;
 	if ((!s->esmtp || command->last) && out_of_turn(s))
 		return;
-	command->run(s, slice_trim(rest));
+	if (needs_tls(s, command->verb))
+		reply(s, 530, "5.7.0", "Must issue a STARTTLS command first");
+	else
+		command->run(s, slice_trim(rest));
 	if (!s->failed)
 		s->good[command->verb]++;
 	else if (s->errors > s->settings->soft_error_limit && s->settings->error_sleep > 0)
@@ -413,7 +435,9 @@ void smtpd_serve(struct stream *stream, const struct smtpd_settings *settings, c
 
 	log_info("connect from %s[%s]", client->name, client->address);
 	stream_set_timeout(stream, settings->timeout);
-	if (!out_of_turn(&s))
+	if (settings->tls && settings->tls->wrapper && !session_start_tls(&s))
+		status = s.status;
+	else if (!out_of_turn(&s))
 		reply(&s, 220, "", "%s", settings->banner);
 	while (status == STREAM_OK && !s.quit && within_limits(&s))
 		status = next_command(&s);
@@ -426,6 +450,10 @@ void smtpd_serve(struct stream *stream, const struct smtpd_settings *settings, c
 	(void)stream_flush(stream);
 	transaction_free(&s);
 	log_farewell(&s, status);
+	auth_cancel(&s.dialogue);
 	str_free(&s.helo);
+	str_free(&s.login.user);
+	str_free(&s.login.method);
+	free(s.tls);
 	stream_free(&stream);
 }

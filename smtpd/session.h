@@ -3,12 +3,14 @@
 #ifndef POSTRIDER_SMTPD_SESSION_H
 #define POSTRIDER_SMTPD_SESSION_H
 
+#include "common/tls/info.h"
 #include "smtpd/data_scan.h"
+#include "smtpd/login_limits.h"
 #include "smtpd/smtpd.h"
 
 enum verb {
 	/* In the order of Postfix's disconnect line. */
-	VERB_HELO, VERB_EHLO, VERB_MAIL, VERB_RCPT, VERB_DATA, VERB_BDAT, VERB_RSET, VERB_NOOP, VERB_VRFY,
+	VERB_HELO, VERB_EHLO, VERB_STARTTLS, VERB_AUTH, VERB_MAIL, VERB_RCPT, VERB_DATA, VERB_BDAT, VERB_RSET, VERB_NOOP, VERB_VRFY,
 	VERB_HELP, VERB_QUIT, VERB_UNKNOWN, VERB_COUNT
 };
 
@@ -32,6 +34,9 @@ struct session {
 	const struct smtpd_settings *settings;
 	const struct smtpd_ops *ops;
 	const struct smtpd_client *client;
+	struct tls_info *tls;              /* NULL: not encrypted */
+	struct auth_state login;
+	struct auth_dialogue dialogue;     /* an AUTH under way */
 	struct str helo;
 	bool esmtp;                        /* EHLO was the last greeting */
 	struct transaction *transaction;   /* NULL outside MAIL … end of data */
@@ -63,5 +68,17 @@ void command_mail(struct session *s, struct slice args);
 void command_rcpt(struct session *s, struct slice args);
 void command_data(struct session *s, struct slice args);
 void command_bdat(struct session *s, struct slice args);
+void command_starttls(struct session *s, struct slice args);
+void command_auth(struct session *s, struct slice args);
+
+/* The handshake; false: the session is over. */
+bool session_start_tls(struct session *s) MUST_USE;
+/* EHLO's lines about AUTH. */
+void session_announce_auth(struct session *s, struct str *out);
+/* What Received will say of the encryption. */
+void session_describe_tls(const struct session *s, struct arena *arena, struct message_envelope *envelope);
+/* Limits a login: false, and the client has been told. */
+bool session_count_message(struct session *s) MUST_USE;
+bool session_count_recipient(struct session *s) MUST_USE;
 
 #endif

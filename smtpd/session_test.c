@@ -49,8 +49,8 @@ static const struct {
 	{ "VRFY <a", { "501 250", "501 250", "501 503", "501 503", "501 503" } },
 	{ "HELP", { "214 250", "214 250", "214 503", "214 503", "214 503" } },
 	/* What there is not; nor does a handshake start that would eat what follows. */
-	{ "STARTTLS", { "500 250", "500 250", "500 503", "500 503", "500 503" } },
-	{ "AUTH PLAIN AGEAYg==", { "500 250", "500 250", "500 503", "500 503", "500 503" } },
+	{ "STARTTLS", { "502 250", "502 250", "502 503", "502 503", "502 503" } },
+	{ "AUTH PLAIN AGEAYg==", { "503 250", "503 250", "503 503", "503 503", "503 503" } },
 	{ "EXPN a", { "500 250", "500 250", "500 503", "500 503", "500 503" } },
 	{ "GET / HTTP/1.0", { "500 250", "500 250", "500 503", "500 503", "500 503" } },
 	{ "", { "500 250", "500 250", "500 503", "500 503", "500 503" } },
@@ -336,6 +336,7 @@ static int model_step(struct model *m, enum step step, int *commits)
 	case S_VRFY:
 		return 252;
 	case S_STARTTLS:
+		return 502;
 	case S_GARBAGE:
 		return 500;
 	case STEPS:

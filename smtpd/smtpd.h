@@ -10,8 +10,32 @@
 #include "common/base/arena.h"
 #include "common/mail/message_file.h"
 #include "common/net/stream.h"
+#include "smtpd/auth.h"
+#include "tables/table.h"
 
 enum bare_lf { BARE_LF_ALLOW, BARE_LF_NORMALIZE, BARE_LF_REJECT };
+
+struct tls_server;
+
+/* How sessions are encrypted. */
+struct smtpd_tls {
+	struct tls_server *server;
+	bool required;                     /* smtpd_tls_security_level = encrypt */
+	bool wrapper;                      /* TLS from the first byte on */
+	bool received_header, asks, requires_certificate;
+	long loglevel;
+	double timeout;                    /* of a handshake */
+};
+
+/* How users log in. */
+struct smtpd_auth {
+	struct auth_settings settings;
+	struct ipc_client *client;         /* of auth */
+	struct match_list *exceptions;     /* clients that are not offered it */
+	struct match_list *filter;         /* mechanisms; NULL: all */
+	const char *service;               /* name in master.cf */
+	bool header;                       /* Received says who */
+};
 
 struct smtpd_settings {
 	const char *myhostname, *banner;
@@ -22,6 +46,8 @@ struct smtpd_settings {
 	double timeout, error_sleep;
 	bool helo_required, vrfy, smtputf8, strict_envelopes, forbid_unauth_pipelining;
 	enum bare_lf bare_lf;
+	const struct smtpd_tls *tls;       /* NULL: there is none */
+	const struct smtpd_auth *auth;     /* NULL: nobody can log in */
 	const char *forbidden_commands;    /* words of other protocols: the session ends */
 };
 
@@ -42,6 +68,7 @@ struct smtpd_facts {
 	const struct smtpd_client *client;
 	struct slice helo, sender, recipient;
 	bool smtputf8;
+	struct slice login;                /* who has logged in; empty: nobody */
 };
 
 struct smtpd_file;                         /* an open queue file: the operations' own */

@@ -163,6 +163,16 @@ static int on_name(SSL *ssl, int *alert, void *context)
 
 /* --- contexts --- */
 
+bool tls_server_has_certificate(const struct config *config)
+{
+	struct arena *arena = arena_create(0);
+	struct tls_files files;
+
+	tls_files_of(config, "smtpd_tls_", arena, &files);
+	arena_free(&arena);
+	return files.count > 0;
+}
+
 static bool load_files(struct tls_server *server, struct err *err)
 {
 	struct arena *arena = arena_create(0);

@@ -13,6 +13,9 @@
 
 struct tls_server;
 
+/* Is there any at all in the configuration? */
+bool tls_server_has_certificate(const struct config *config);
+
 /*
  * Before privileges are dropped.  `service` keeps the tickets of services apart: one that another has
  * issued is not taken.  `mandatory`: the protocols and ciphers of the levels above "may".
