@@ -294,9 +294,7 @@ enum table_result router_find(struct router *r, enum router_map map, struct rout
 		return result;
 	}
 	if (find->forms & FIND_AT_DOMAIN && domain.len > 0 &&
-	    (result = ask(&a, join(arena, SLICE(""), domain), true)) != TABLE_NOT_FOUND) {
-		find->extension = extended ? extension : SLICE_NONE;
-		return result;
-	}
+	    (result = ask(&a, join(arena, SLICE(""), domain), true)) != TABLE_NOT_FOUND)
+		return result; /* "@new" takes the whole local part over; an extension would come twice */
 	return find->forms & FIND_DOMAIN && domain.len > 0 ? ask_domain(&a, domain) : TABLE_NOT_FOUND;
 }

@@ -101,7 +101,7 @@ class Oracle:
 
     def submit(self, sender, recipients, content=b"Subject: x\r\n\r\nx\r\n"):
         """Through smtpd and cleanup, held; (sender, [(original, recipient)], header)."""
-        with smtplib.SMTP("127.0.0.1", self.port, timeout=60) as s:
+        with smtplib.SMTP("127.0.0.1", self.port, timeout=15) as s:
             s.ehlo("client.example.test")
             code, text = s.docmd(f"MAIL FROM:<{sender}>")
             if code != 250:
