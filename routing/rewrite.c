@@ -18,6 +18,8 @@ struct masquerade {
 };
 
 struct rewriter {
+	size_t owners;
+	const struct config *config;
 	struct router *router;
 	struct form_style local, remote;
 	unsigned canonical, sender_canonical, recipient_canonical, masquerade; /* enum rewrite_place, ORed */
@@ -83,10 +85,13 @@ static bool read_masquerade(struct rewriter *w, const struct config *config, str
 	return w->exceptions || err_prefix(err, "masquerade_exceptions");
 }
 
-struct rewriter *rewriter_create(const struct config *config, struct router *router, struct err *err)
+/* Owns the router, also when it fails. */
+static struct rewriter *create(const struct config *config, struct router *router, struct err *err)
 {
 	struct rewriter *w = mem_alloc(sizeof(*w));
 
+	w->owners = 1;
+	w->config = config;
 	w->router = router;
 	form_style_local(&w->local, config);
 	form_style_remote(&w->remote, config);
@@ -94,7 +99,7 @@ struct rewriter *rewriter_create(const struct config *config, struct router *rou
 	w->recursion_limit = (size_t)config_int(config, "virtual_alias_recursion_limit");
 	w->length_limit = (size_t)config_int(config, "virtual_alias_address_length_limit");
 	read_carried(w, config);
-	if (!read_places(config, "canonical_classes", &w->canonical, err) ||
+	if (!w->router || !read_places(config, "canonical_classes", &w->canonical, err) ||
 	    !read_places(config, "sender_canonical_classes", &w->sender_canonical, err) ||
 	    !read_places(config, "recipient_canonical_classes", &w->recipient_canonical, err) ||
 	    !read_places(config, "masquerade_classes", &w->masquerade, err) || !read_masquerade(w, config, err))
@@ -102,15 +107,37 @@ struct rewriter *rewriter_create(const struct config *config, struct router *rou
 	return w;
 }
 
+struct rewriter *rewriter_create(const struct config *config, struct err *err)
+{
+	return create(config, router_create_for(config, ROUTER_REWRITE, err), err);
+}
+
+struct rewriter *rewriter_create_again(const struct rewriter *before, struct err *err)
+{
+	return create(before->config, router_create_again(before->router, err), err);
+}
+
+struct rewriter *rewriter_hold(struct rewriter *w)
+{
+	w->owners++;
+	return w;
+}
+
 void rewriter_free(struct rewriter **wp)
 {
 	struct rewriter *w = *wp;
 
-	if (!w)
+	*wp = NULL;
+	if (!w || --w->owners > 0)
 		return;
 	match_list_close(&w->exceptions);
+	router_free(&w->router);
 	free(w);
-	*wp = NULL;
+}
+
+struct router *rewriter_router(struct rewriter *w)
+{
+	return w->router;
 }
 
 /* --- what tables say --- */

@@ -15,9 +15,14 @@ enum rewrite_place {
 };
 
 struct rewriter;
-/* Uses the router's tables; both live as long as the configuration. */
-struct rewriter *rewriter_create(const struct config *config, struct router *router, struct err *err) MUST_USE;
+/* With a router of its own. */
+struct rewriter *rewriter_create(const struct config *config, struct err *err) MUST_USE;
+/* As router_create_again. */
+struct rewriter *rewriter_create_again(const struct rewriter *before, struct err *err) MUST_USE;
+/* One more owner: lives until each has freed it. */
+struct rewriter *rewriter_hold(struct rewriter *rewriter);
 void rewriter_free(struct rewriter **rewriter);
+struct router *rewriter_router(struct rewriter *rewriter);
 
 /* What all calls for a message share. */
 struct rewrite {

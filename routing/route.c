@@ -101,7 +101,7 @@ static bool set_transport(struct route *route, const char *parameter, struct sli
 static bool use_parameter(struct router *r, struct route *route, const char *parameter, const char *of_probes,
 			  struct err *err)
 {
-	const char *name = r->probes ? of_probes : parameter;
+	const char *name = r->purpose == ROUTER_PROBES ? of_probes : parameter;
 
 	return set_transport(route, name, slice_of(config_text(r->config, name)), err);
 }
@@ -133,7 +133,7 @@ static enum table_result find_by_sender(struct router *r, enum router_map map, s
 /* relay_domains and all the rest: relayhost may stand before the domain. */
 static bool go_out(struct router *r, struct slice sender, struct arena *arena, struct route *route, struct err *err)
 {
-	const char *relayhost = r->probes ? "address_verify_relayhost" : "relayhost";
+	const char *relayhost = r->purpose == ROUTER_PROBES ? "address_verify_relayhost" : "relayhost";
 	enum table_result result = TABLE_NOT_FOUND;
 	struct router_find transport = { 0 }, relay;
 
@@ -228,7 +228,7 @@ static bool use_transport_maps(struct router *r, struct slice domain, struct are
 	struct router_find find = { .address = route->address, .forms = FIND_DOMAIN };
 	enum table_result result = router_find(r, MAP_TRANSPORT, &find, arena, err);
 
-	if (result == TABLE_NOT_FOUND && !table_list_empty(r->map[MAP_TRANSPORT])) {
+	if (result == TABLE_NOT_FOUND && r->map[MAP_TRANSPORT] && !table_list_empty(r->map[MAP_TRANSPORT])) {
 		struct table_question any = { .key = SLICE("*"), .partial = true };
 
 		result = table_list_ask(r->map[MAP_TRANSPORT], &any, arena, err);
@@ -397,7 +397,8 @@ int router_check_recipient(struct router *r, const struct route *route, struct a
 		refusal->text = route_split_text(route->nexthop, later ? "4.0.0" : "5.0.0", &refusal->dsn);
 		return 0;
 	}
-	if (route->class_ == ROUTE_DEFAULT || table_list_empty(r->map[known[route->class_].map]))
+	if (route->class_ == ROUTE_DEFAULT || !r->map[known[route->class_].map] ||
+	    table_list_empty(r->map[known[route->class_].map]))
 		return 1;
 	if (route->class_ == ROUTE_LOCAL && is_own_name(r, route))
 		return 1;

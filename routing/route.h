@@ -18,11 +18,17 @@ enum route_class { ROUTE_LOCAL, ROUTE_VIRTUAL_ALIAS, ROUTE_VIRTUAL_MAILBOX, ROUT
 struct router;
 /* Opens all tables that routing needs, before privileges are dropped. */
 struct router *router_create(const struct config *config, struct err *err) MUST_USE;
+/* Only what router_resolve needs; recipients are not checked with it. */
+struct router *router_create_for_delivery(const struct config *config, struct err *err) MUST_USE;
 /* The same for probes: address_verify_transport_maps and its kin in place of the usual parameters. */
 struct router *router_create_for_probes(const struct config *config, struct err *err) MUST_USE;
+/* One with the same settings and the tables as they are now: opens files, and nothing else; possible in a sandbox. */
+struct router *router_create_again(const struct router *before, struct err *err) MUST_USE;
 void router_free(struct router **router);
 /* A table behind it was replaced: the process should retire or rebuild the router. */
 bool router_changed(struct router *router);
+/* A table that could not be opened, whose lookups fail; NULL: there is none. */
+const char *router_unopened(const struct router *router);
 /* Tells each step that is taken from now on; NULL: nobody listens. */
 void router_set_trace(struct router *router, const struct trace *trace);
 

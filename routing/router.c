@@ -11,22 +11,23 @@
 
 static const struct {
 	const char *parameter, *of_probes;
+	bool rewrites;             /* changes an address; else it tells where one goes, or that it exists */
 } maps[MAP_COUNT] = {
-	[MAP_TRANSPORT] = { "transport_maps", "address_verify_transport_maps" },
+	[MAP_TRANSPORT] = { "transport_maps", "address_verify_transport_maps", false },
 	[MAP_SENDER_TRANSPORT] = { "sender_dependent_default_transport_maps",
-				   "address_verify_sender_dependent_default_transport_maps" },
+				   "address_verify_sender_dependent_default_transport_maps", false },
 	[MAP_SENDER_RELAYHOST] = { "sender_dependent_relayhost_maps",
-				   "address_verify_sender_dependent_relayhost_maps" },
-	[MAP_RELOCATED] = { "relocated_maps", NULL },
-	[MAP_LOCAL_RECIPIENT] = { "local_recipient_maps", NULL },
-	[MAP_RELAY_RECIPIENT] = { "relay_recipient_maps", NULL },
-	[MAP_VIRTUAL_MAILBOX] = { "virtual_mailbox_maps", NULL },
-	[MAP_VIRTUAL_ALIAS] = { "virtual_alias_maps", NULL },
-	[MAP_CANONICAL] = { "canonical_maps", NULL },
-	[MAP_SENDER_CANONICAL] = { "sender_canonical_maps", NULL },
-	[MAP_RECIPIENT_CANONICAL] = { "recipient_canonical_maps", NULL },
-	[MAP_SENDER_BCC] = { "sender_bcc_maps", NULL },
-	[MAP_RECIPIENT_BCC] = { "recipient_bcc_maps", NULL },
+				   "address_verify_sender_dependent_relayhost_maps", false },
+	[MAP_RELOCATED] = { "relocated_maps", NULL, false },
+	[MAP_LOCAL_RECIPIENT] = { "local_recipient_maps", NULL, false },
+	[MAP_RELAY_RECIPIENT] = { "relay_recipient_maps", NULL, false },
+	[MAP_VIRTUAL_MAILBOX] = { "virtual_mailbox_maps", NULL, false },
+	[MAP_VIRTUAL_ALIAS] = { "virtual_alias_maps", NULL, true },
+	[MAP_CANONICAL] = { "canonical_maps", NULL, true },
+	[MAP_SENDER_CANONICAL] = { "sender_canonical_maps", NULL, true },
+	[MAP_RECIPIENT_CANONICAL] = { "recipient_canonical_maps", NULL, true },
+	[MAP_SENDER_BCC] = { "sender_bcc_maps", NULL, true },
+	[MAP_RECIPIENT_BCC] = { "recipient_bcc_maps", NULL, true },
 };
 
 static const char *const lists[LIST_COUNT] = {
@@ -36,7 +37,7 @@ static const char *const lists[LIST_COUNT] = {
 
 const char *router_map_name(const struct router *r, enum router_map map)
 {
-	return r->probes && maps[map].of_probes ? maps[map].of_probes : maps[map].parameter;
+	return r->purpose == ROUTER_PROBES && maps[map].of_probes ? maps[map].of_probes : maps[map].parameter;
 }
 
 /* --- opening --- */
@@ -63,11 +64,27 @@ static bool open_lists(struct router *r, struct err *err)
 	return true;
 }
 
+static bool is_wanted(const struct router *r, size_t map)
+{
+	switch (r->purpose) {
+	case ROUTER_DELIVERY:
+	case ROUTER_PROBES:
+		return map <= MAP_RELOCATED;
+	case ROUTER_REWRITE:
+		return maps[map].rewrites;
+	case ROUTER_ALL:
+		break;
+	}
+	return true;
+}
+
 static bool open_maps(struct router *r, struct err *err)
 {
 	for (size_t i = 0; i < MAP_COUNT; i++) {
 		const char *name = router_map_name(r, (enum router_map)i);
 
+		if (!is_wanted(r, i))
+			continue;
 		r->map[i] = table_list_open(config_text(r->config, name), err);
 		if (!r->map[i])
 			return err_prefix(err, "%s", name);
@@ -75,34 +92,29 @@ static bool open_maps(struct router *r, struct err *err)
 	return true;
 }
 
+/* What the host tells of itself: asked for before the sandbox closes, and kept. */
+static bool read_networks(struct router *r, struct err *err)
+{
+	if (!networks_of_interfaces(config_text(r->config, "inet_interfaces"), &r->own_text, err) ||
+	    !networks_of_interfaces(config_text(r->config, "proxy_interfaces"), &r->own_text, err))
+		return false;
+	str_append_text(&r->network_text, config_text(r->config, "mynetworks"));
+	return r->network_text.len > 0 ||
+	       networks_of_style(config_text(r->config, "mynetworks_style"), &r->network_text, err);
+}
+
 static bool open_networks(struct router *r, struct err *err)
 {
-	struct str text = { 0 };
-	bool ok = networks_of_interfaces(config_text(r->config, "inet_interfaces"), &text, err) &&
-		  networks_of_interfaces(config_text(r->config, "proxy_interfaces"), &text, err);
-
-	if (ok) {
-		r->own_addresses = match_list_open(str_cstr(&text), MATCH_NETWORK, err);
-		str_clear(&text);
-		str_append_text(&text, config_text(r->config, "mynetworks"));
-		if (text.len == 0)
-			ok = networks_of_style(config_text(r->config, "mynetworks_style"), &text, err);
-	}
-	if (ok) {
-		r->mynetworks = match_list_open(str_cstr(&text), MATCH_NETWORK, err);
-		if (!r->mynetworks)
-			err_prefix(err, "mynetworks");
-	}
-	str_free(&text);
+	r->own_addresses = match_list_open(str_cstr(&r->own_text), MATCH_NETWORK, err);
+	r->mynetworks = match_list_open(str_cstr(&r->network_text), MATCH_NETWORK, err);
+	if (!r->mynetworks)
+		err_prefix(err, "mynetworks");
 	return r->own_addresses && r->mynetworks;
 }
 
-static struct router *create(const struct config *config, bool probes, struct err *err)
+static void read_settings(struct router *r, const struct config *config)
 {
-	struct router *r = mem_alloc(sizeof(*r));
-
 	r->config = config;
-	r->probes = probes;
 	form_style_local(&r->form, config);
 	r->delimiter = config_text(config, "recipient_delimiter");
 	r->myorigin = slice_of(config_text(config, "myorigin"));
@@ -113,19 +125,45 @@ static struct router *create(const struct config *config, bool probes, struct er
 	r->min_user = config_bool(config, "allow_min_user");
 	r->untrusted_routing = config_bool(config, "allow_untrusted_routing");
 	r->transport_parents = parents_match(config, "transport_maps");
-	if (!open_lists(r, err) || !open_maps(r, err) || !open_networks(r, err))
+}
+
+struct router *router_create_for(const struct config *config, enum router_purpose purpose, struct err *err)
+{
+	struct router *r = mem_alloc(sizeof(*r));
+
+	r->purpose = purpose;
+	read_settings(r, config);
+	if (!read_networks(r, err) || !open_networks(r, err) || !open_lists(r, err) || !open_maps(r, err))
+		router_free(&r);
+	return r;
+}
+
+struct router *router_create_again(const struct router *before, struct err *err)
+{
+	struct router *r = mem_alloc(sizeof(*r));
+
+	r->purpose = before->purpose;
+	read_settings(r, before->config);
+	str_append(&r->own_text, str_slice(&before->own_text));
+	str_append(&r->network_text, str_slice(&before->network_text));
+	if (!open_networks(r, err) || !open_lists(r, err) || !open_maps(r, err))
 		router_free(&r);
 	return r;
 }
 
 struct router *router_create(const struct config *config, struct err *err)
 {
-	return create(config, false, err);
+	return router_create_for(config, ROUTER_ALL, err);
+}
+
+struct router *router_create_for_delivery(const struct config *config, struct err *err)
+{
+	return router_create_for(config, ROUTER_DELIVERY, err);
 }
 
 struct router *router_create_for_probes(const struct config *config, struct err *err)
 {
-	return create(config, true, err);
+	return router_create_for(config, ROUTER_PROBES, err);
 }
 
 void router_free(struct router **rp)
@@ -140,6 +178,8 @@ void router_free(struct router **rp)
 		table_list_close(&r->map[i]);
 	match_list_close(&r->mynetworks);
 	match_list_close(&r->own_addresses);
+	str_free(&r->own_text);
+	str_free(&r->network_text);
 	free(r);
 	*rp = NULL;
 }
@@ -150,9 +190,18 @@ bool router_changed(struct router *r)
 		if (match_list_changed(r->list[i]))
 			return true;
 	for (size_t i = 0; i < MAP_COUNT; i++)
-		if (table_list_changed(r->map[i]))
+		if (r->map[i] && table_list_changed(r->map[i]))
 			return true;
 	return match_list_changed(r->mynetworks);
+}
+
+const char *router_unopened(const struct router *r)
+{
+	const char *name = NULL;
+
+	for (size_t i = 0; i < MAP_COUNT && !name; i++)
+		name = r->map[i] ? table_list_unopened(r->map[i]) : NULL;
+	return name;
 }
 
 /* --- telling --- */
@@ -271,7 +320,7 @@ enum table_result router_find(struct router *r, enum router_map map, struct rout
 	bool extended;
 
 	find->extension = find->key = find->value = SLICE_NONE;
-	if (table_list_empty(a.map))
+	if (!a.map || table_list_empty(a.map))
 		return TABLE_NOT_FOUND;
 	address_split(find->address, &local, &domain);
 	extended = address_split_extension(local, r->delimiter, &user, &extension);

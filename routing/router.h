@@ -3,6 +3,7 @@
 #ifndef POSTRIDER_ROUTING_ROUTER_H
 #define POSTRIDER_ROUTING_ROUTER_H
 
+#include "common/base/str.h"
 #include "routing/form.h"
 #include "routing/route.h"
 #include "tables/table.h"
@@ -13,16 +14,19 @@ enum router_map {
 	MAP_CANONICAL, MAP_SENDER_CANONICAL, MAP_RECIPIENT_CANONICAL, MAP_SENDER_BCC, MAP_RECIPIENT_BCC,
 	MAP_COUNT
 };
+/* What a router is for: it opens the maps of that only, so that no other makes its process start afresh. */
+enum router_purpose { ROUTER_ALL, ROUTER_DELIVERY, ROUTER_PROBES, ROUTER_REWRITE };
 enum router_list {
 	LIST_DESTINATION, LIST_VIRTUAL_ALIAS, LIST_VIRTUAL_MAILBOX, LIST_RELAY, LIST_COUNT
 };
 
 struct router {
 	const struct config *config;
-	bool probes;
-	struct table_list *map[MAP_COUNT];
+	enum router_purpose purpose;
+	struct table_list *map[MAP_COUNT]; /* NULL: not for this purpose */
 	struct match_list *list[LIST_COUNT];
 	struct match_list *mynetworks, *own_addresses;
+	struct str own_text, network_text;
 	struct form_style form;
 	const char *delimiter;           /* recipient_delimiter */
 	struct slice myorigin, myhostname;
@@ -30,6 +34,7 @@ struct router {
 	const struct trace *trace;
 };
 
+struct router *router_create_for(const struct config *config, enum router_purpose purpose, struct err *err) MUST_USE;
 /* The parameter that a map or, with "_transport" and the like, a probe's setting is named by. */
 const char *router_map_name(const struct router *r, enum router_map map);
 

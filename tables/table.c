@@ -219,3 +219,11 @@ bool table_list_changed(struct table_list *list)
 			return true;
 	return false;
 }
+
+const char *table_list_unopened(const struct table_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (!list->tables[i]->impl && !(list->tables[i]->type->outside && proxy_connect))
+			return list->tables[i]->spec;
+	return NULL;
+}

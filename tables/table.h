@@ -43,6 +43,8 @@ bool table_list_empty(const struct table_list *list);
 enum table_result table_list_lookup(struct table_list *list, struct slice key, struct arena *arena,
 				    struct slice *value, struct err *err) MUST_USE;
 bool table_list_changed(struct table_list *list);
+/* The name of a table that could not be opened and answers nothing; NULL: all are open. */
+const char *table_list_unopened(const struct table_list *list);
 /*
  * The same, with more to say and to hear.  `partial`: the key is a part of an address (user, @domain, a
  * parent domain): tables of patterns, which are asked for whole addresses only, are left out.
