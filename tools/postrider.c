@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * postrider [-c config_dir] [-v] start | start-fg | stop | reload | abort | flush | status |
- *                                check [--from dir] | dns name type
+ *                                check [--from dir] | dns name type | route [--json] address ...
  */
 #include <errno.h>
 #include <signal.h>
@@ -17,6 +17,7 @@
 #include "common/process/instance.h"
 #include "tools/lib/check.h"
 #include "tools/lib/dns.h"
+#include "tools/lib/route.h"
 
 #define STOP_SECONDS 30
 
@@ -224,6 +225,11 @@ static int command_check(const struct command_line *line)
 	return good ? 0 : 1;
 }
 
+static int command_route(const struct command_line *line)
+{
+	return route_command(line->config, line->argc, line->argv);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct command_line *line);
@@ -231,12 +237,13 @@ static const struct {
 	{ "start", command_start },   { "start-fg", command_start_fg }, { "stop", command_stop },
 	{ "abort", command_abort },   { "reload", command_reload },     { "flush", command_flush },
 	{ "status", command_status }, { "check", command_check },       { "dns", command_dns },
+	{ "route", command_route },
 };
 
 static int usage(void)
 {
 	fputs("usage: postrider [-c config_dir] [-v] start | start-fg | stop | reload | abort | flush | status |\n"
-	      "                 check [--from dir] | dns name type\n",
+	      "                 check [--from dir] | dns name type | route [--json] [--sender address] address ...\n",
 	      stderr);
 	return 1;
 }
