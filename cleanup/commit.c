@@ -86,40 +86,6 @@ static bool check_file(const struct commit *c, struct cleanup_refusal *refusal)
 	return true;
 }
 
-/* --- recipients --- */
-
-/* Canonical form; each address once, compared without case. */
-static void rewrite_addresses(struct commit *c, const struct submission_settings *settings)
-{
-	struct message_envelope *e = &c->envelope;
-	size_t size = 4, kept = 0;
-
-	if (e->sender.len > 0)
-		e->sender = settings->canonical(settings->context, e->sender, c->arena);
-	while (size < e->recipient_count * 2)
-		size *= 2;
-	uint32_t *table = mem_alloc(size * sizeof(*table)); /* place + 1 of a recipient kept */
-
-	for (size_t i = 0; i < e->recipient_count; i++) {
-		struct message_recipient r = e->recipients[i];
-		struct slice canonical = settings->canonical(settings->context, r.address, c->arena);
-
-		if (r.original.len == 0 && !slice_eq(canonical, r.address))
-			r.original = r.address;
-		r.address = canonical;
-		size_t at = slice_hash_nocase(canonical) & (size - 1);
-
-		while (table[at] && !slice_eq_nocase(e->recipients[table[at] - 1].address, canonical))
-			at = (at + 1) & (size - 1);
-		if (table[at])
-			continue;
-		e->recipients[kept++] = r;
-		table[at] = (uint32_t)kept;
-	}
-	free(table);
-	e->recipient_count = kept;
-}
-
 /* --- header --- */
 
 /* As much of the content's beginning as the header needs. */
@@ -145,16 +111,21 @@ static bool read_start(const struct commit *c, size_t max, struct slice *start)
 static bool build_header(struct commit *c, const struct submission_settings *settings,
 			 struct headers_result *header, struct cleanup_refusal *refusal)
 {
+	struct headers_settings rules = settings->headers;
 	size_t max = settings->header_size_limit < FIRST_READ ? FIRST_READ : settings->header_size_limit;
 	size_t step = FIRST_READ;
 	struct slice start;
 
+	rules.rewriter = c->rewriter;
 	for (;;) {
 		*header = (struct headers_result){ 0 };
 		if (!read_start(c, step, &start))
 			return refuse(refusal, 451, "4.3.0", "Error: queue file write error");
-		headers_build(header, start, start.len == c->content.length, &c->envelope, c->id, &settings->headers,
-			      c->arena);
+		headers_build(header, start, start.len == c->content.length, &c->envelope, c->id, &rules, c->arena);
+		if (header->failed) {
+			log_warning("%s: %s -- message not accepted, try again later", c->id, header->err.text);
+			return refuse(refusal, 451, "4.3.0", "Temporary lookup failure");
+		}
 		if (header->complete || step >= max)
 			break;
 		headers_free(header);
@@ -181,7 +152,8 @@ struct store {
 static bool write_message(struct durable *item, uint64_t *end)
 {
 	struct store *s = (struct store *)item;
-	struct message_layout layout = { .state = MESSAGE_COMMITTED, .replaces_header = s->header->replaces,
+	struct message_layout layout = { .state = s->commit->envelope.hold ? MESSAGE_HOLD : MESSAGE_COMMITTED,
+					 .replaces_header = s->header->replaces,
 					 .content = s->commit->content };
 	bool ok;
 
@@ -224,25 +196,46 @@ static void log_message(const struct commit *c, struct headers_result *header)
 		log_info("%s: resent-message-id=%s", c->id, str_cstr(&header->resent_message_id));
 }
 
-bool commit_message(struct commit *c, const struct submission_settings *settings, struct cleanup_refusal *refusal)
+static bool commit_with_rewriter(struct commit *c, const struct submission_settings *settings,
+				 struct cleanup_refusal *refusal)
 {
 	struct headers_result header = { 0 };
 	struct store store = { .commit = c, .header = &header };
+	struct recipients_settings recipients = settings->recipients;
 	bool ok;
 
+	recipients.rewriter = c->rewriter;
 	if (!commit_has_room(settings, refusal) || !check_envelope(c, settings, refusal) || !check_file(c, refusal)) {
 		spares_discard(c->id, c->fd);
 		return false;
 	}
-	rewrite_addresses(c, settings);
-	if (!build_header(c, settings, &header, refusal)) {
+	if (!recipients_rewrite(&recipients, c->id, c->arena, &c->envelope, refusal) ||
+	    !build_header(c, settings, &header, refusal)) {
 		log_info("%s: refused: %s", c->id, refusal->text);
 		spares_discard(c->id, c->fd);
 		headers_free(&header);
 		return false;
 	}
 	log_message(c, &header);
+	if (c->envelope.discard) {
+		/* As if it were in the queue: whoever decided this has logged why. */
+		log_info("%s: discarded", c->id);
+		spares_discard(c->id, c->fd);
+		headers_free(&header);
+		return true;
+	}
 	ok = store_message(&store, settings, refusal);
 	headers_free(&header);
+	return ok;
+}
+
+bool commit_message(struct commit *c, const struct submission_settings *settings, struct cleanup_refusal *refusal)
+{
+	bool ok;
+
+	/* Its tables may be replaced while we wait for an answer. */
+	c->rewriter = rewriter_hold(settings->recipients.rewriter);
+	ok = commit_with_rewriter(c, settings, refusal);
+	rewriter_free(&c->rewriter);
 	return ok;
 }

@@ -12,10 +12,12 @@ struct commit {
 	struct arena *arena;
 	struct message_envelope envelope;
 	struct message_content content;
+	struct rewriter *rewriter;      /* held while it is worked on */
 };
 
 /*
- * Checks, completes, writes and syncs; suspends the task.  True: the message is durable.  False:
+ * Checks, completes, writes and syncs; suspends the task.  True: the message is durable, or
+ * (DISCARD) answered so and gone.  False:
  * the file is removed and *refusal says why.  Either way fd is closed.
  */
 bool commit_message(struct commit *commit, const struct submission_settings *settings,

@@ -4,6 +4,7 @@
 #define POSTRIDER_CLEANUP_HEADERS_H
 
 #include "common/mail/header.h"
+#include "routing/rewrite.h"
 
 struct headers_settings {
 	const char *hostname;       /* myhostname */
@@ -13,6 +14,10 @@ struct headers_settings {
 	bool always_add_missing;    /* always_add_missing_headers */
 	struct slice *drop;         /* message_drop_headers: names */
 	size_t drop_count;
+	struct rewriter *rewriter;  /* NULL: header addresses stay as they are */
+	bool form_only;             /* receive_override_options = no_address_mappings */
+	bool rewrite_remote;        /* remote_header_rewrite_domain is set: others' mail is completed too */
+	size_t address_limit;       /* header_address_token_limit */
 };
 
 struct headers_result {
@@ -23,11 +28,13 @@ struct headers_result {
 	struct str message_id;      /* value of Message-ID, in one line; empty: none */
 	struct str resent_message_id;
 	long hops;                  /* Received fields in the content */
+	bool failed;                /* a table did not answer: *err; nothing else is usable */
+	struct err err;
 };
 
 /*
  * `start` is the content's beginning; `all` tells that it is the whole content.  The
- * caller frees with headers_free.
+ * caller frees with headers_free.  Suspends the task when addresses are looked up.
  */
 void headers_build(struct headers_result *result, struct slice start, bool all,
 		   const struct message_envelope *envelope, const char *queue_id,

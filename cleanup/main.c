@@ -16,34 +16,47 @@
 #include "tables/table.h"
 
 #define SYNC_THREADS  16
-#define DROP_HEADERS  "bcc, content-length, resent-bcc, return-path"
+#define TABLES_EVERY  1.0
 #define DROP_MAX      64
 
 static struct submission_settings settings;
-static struct router *router;
-
-static struct slice canonical(void *context, struct slice address, struct arena *arena)
-{
-	return router_canonical(router, address, arena);
-}
+static struct task_group tasks;
 
 static void read_drop_list(const struct config *config)
 {
 	static struct slice names[DROP_MAX];
-	const char *text = config_lookup(config, "message_drop_headers");
-	struct slice list = slice_of(text ? text : DROP_HEADERS), name;
+	struct slice list = slice_of(config_text(config, "message_drop_headers")), name;
 
 	settings.headers.drop = names;
 	while (settings.headers.drop_count < DROP_MAX && slice_word(&list, ", \t\r\n", &name))
 		names[settings.headers.drop_count++] = name;
 }
 
-/* A parameter without a row, as it stands in main.cf; an unusable value is as good as none. */
+/* An unusable value is as good as none. */
 static const char *field_or_empty(const struct config *config, const char *name)
 {
-	const char *text = config_lookup(config, name);
+	const char *text = config_text(config, name);
 
-	return text && strchr(text, ':') && !strpbrk(text, "\r\n") ? text : "";
+	return strchr(text, ':') && !strpbrk(text, "\r\n") ? text : "";
+}
+
+static bool overrides(const struct config *config, const char *option)
+{
+	struct slice list = slice_of(config_text(config, "receive_override_options")), word;
+
+	while (slice_word(&list, ", \t\r\n", &word))
+		if (slice_eq(word, slice_of(option)))
+			return true;
+	return false;
+}
+
+static void set_recipients(const struct config *config)
+{
+	settings.recipients.always_bcc = config_text(config, "always_bcc");
+	settings.recipients.keep_original = config_bool(config, "enable_original_recipient");
+	settings.recipients.form_only = settings.headers.form_only = overrides(config, "no_address_mappings");
+	settings.headers.rewrite_remote = config_text(config, "remote_header_rewrite_domain")[0] != '\0';
+	settings.headers.address_limit = (size_t)config_int(config, "header_address_token_limit");
 }
 
 static bool open_all(const struct process_info *info, struct err *err)
@@ -62,7 +75,7 @@ static bool open_all(const struct process_info *info, struct err *err)
 	settings.queue_minfree = (uint64_t)config_int(config, "queue_minfree");
 	settings.header_size_limit = (size_t)config_int(config, "header_size_limit");
 	settings.hopcount_limit = config_int(config, "hopcount_limit");
-	settings.canonical = canonical;
+	set_recipients(config);
 	settings.committed = notify_message;
 	settings.busy = process_busy;
 	str_printf(&path, "%s/queue", config_text(config, "queue_directory"));
@@ -72,9 +85,16 @@ static bool open_all(const struct process_info *info, struct err *err)
 	str_free(&path);
 	if (settings.directory < 0)
 		return false;
-	router = router_create(config, err);
+	settings.recipients.rewriter = rewriter_create(config, err);
 	tzset(); /* the zone's file cannot be read later */
-	return router != NULL;
+	return settings.recipients.rewriter != NULL;
+}
+
+static void watch_tables(void *arg)
+{
+	while (task_sleep(TABLES_EVERY) == TASK_READY)
+		if (!process_retiring() && router_changed(rewriter_router(settings.recipients.rewriter)))
+			process_retire("table changed");
 }
 
 static void start(const struct process_info *info)
@@ -86,6 +106,7 @@ static void start(const struct process_info *info)
 	submission_start(&settings);
 	spares_start(settings.directory, submission_spares_changed);
 	notify_start(process_connect, spares_return, process_busy);
+	task_spawn(&tasks, watch_tables, NULL);
 }
 
 /* Files that nobody has asked for; peers that are left go on. */

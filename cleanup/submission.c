@@ -277,7 +277,7 @@ static void run_commit(void *arg)
 	bool ok = commit_message(&job->commit, me.settings, &refusal);
 	struct ipc_out out;
 
-	if (ok)
+	if (ok && !job->commit.envelope.discard)
 		me.settings->committed(job->commit.id);
 	if (ok && peer->channel) {
 		ipc_out_start(&out, CLEANUP_COMMITTED, job->request);

@@ -7,6 +7,7 @@
 #define POSTRIDER_CLEANUP_SUBMISSION_H
 
 #include "cleanup/headers.h"
+#include "cleanup/recipients.h"
 #include "cleanup/spares.h"
 
 struct submission_settings {
@@ -16,9 +17,7 @@ struct submission_settings {
 	uint64_t queue_minfree;
 	size_t header_size_limit;
 	long hopcount_limit;
-	/* Address in canonical form (routing/route.h's router_canonical). */
-	struct slice (*canonical)(void *context, struct slice address, struct arena *arena);
-	void *context;
+	struct recipients_settings recipients;
 	void (*committed)(const char *queue_id);    /* the message is durable: qmgr is to be told */
 	void (*busy)(int change);                   /* process_busy, or NULL */
 };

@@ -26,15 +26,34 @@ static void on_committed(const char *id)
 	committed++;
 }
 
-static struct slice canonical(void *context, struct slice address, struct arena *arena)
-{
-	return address;
-}
-
 static struct submission_settings settings = {
 	.headers = { .hostname = "h.test", .origin = "h.test", .mail_name = "Postrider", .undisclosed = "" },
-	.header_size_limit = 60000, .hopcount_limit = 50, .canonical = canonical, .committed = on_committed,
+	.header_size_limit = 60000, .hopcount_limit = 50, .recipients = { .always_bcc = "" }, .committed = on_committed,
 };
+static struct config *config;
+
+/* One that changes nothing. */
+static void open_rewriter(void)
+{
+	char folder[] = "/tmp/cleanup-conf-XXXXXX", path[64];
+	struct err err;
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/main.cf", folder);
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs("myhostname = h.test\nmyorigin = h.test\nmydestination =\ninet_interfaces = loopback-only\n"
+	      "mynetworks = 127.0.0.0/8\nlocal_recipient_maps =\nalias_maps =\n", f);
+	fclose(f);
+	config = config_load(folder, NULL, 0, &err);
+	unlink(path);
+	rmdir(folder);
+	if (!config)
+		fail_msg("%s", err.text);
+	settings.recipients.rewriter = rewriter_create(config, &err);
+	assert_non_null(settings.recipients.rewriter);
+}
 
 static int peer_start(const char *role)
 {
@@ -240,6 +259,7 @@ static int start_files(void **state)
 static int setup(void **state)
 {
 	log_open("test", -1, false);
+	open_rewriter();
 	assert_non_null(mkdtemp(directory));
 	settings.directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	submission_start(&settings);
@@ -251,6 +271,8 @@ static int teardown(void **state)
 	submission_stop();
 	spares_stop();
 	close(settings.directory);
+	rewriter_free(&settings.recipients.rewriter);
+	config_free(&config);
 	return rmdir(directory); /* nothing is left */
 }
 

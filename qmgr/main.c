@@ -29,7 +29,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 	manager.corrupt_fd = open("corrupt", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (manager.queue_fd < 0 || manager.corrupt_fd < 0)
 		return err_set_errno(err, ERR_TEMPORARY, "open %s/queue and corrupt", dir);
-	manager.router = router_create(info->config, err);
+	manager.router = router_create_for_delivery(info->config, err);
 	return manager.router != NULL;
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <netdb.h>
 #include <netinet/in.h>
+#include <stdio.h>
 
 #include "routing/networks.h"
 
@@ -69,7 +71,7 @@ bool networks_of_style(const char *style_name, struct str *out, struct err *err)
 	return true;
 }
 
-bool networks_own_addresses(struct str *out, struct err *err)
+static bool append_all(struct str *out, struct err *err)
 {
 	struct ifaddrs *all;
 	char text[INET6_ADDRSTRLEN];
@@ -88,4 +90,40 @@ bool networks_own_addresses(struct str *out, struct err *err)
 	}
 	freeifaddrs(all);
 	return true;
+}
+
+/* A host name, or an address with or without brackets. */
+static bool append_name(struct slice name, struct str *out, struct err *err)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *all;
+	char host[256], text[INET6_ADDRSTRLEN];
+	int code;
+
+	if (name.len > 2 && name.ptr[0] == '[')
+		name = slice_sub(name, 1, name.len - 2);
+	snprintf(host, sizeof(host), "%.*s", SLICE_FMT(name));
+	code = getaddrinfo(host, NULL, &hints, &all);
+	if (code != 0)
+		return err_set(err, ERR_TEMPORARY, "%s: %s", host, gai_strerror(code));
+	for (const struct addrinfo *a = all; a; a = a->ai_next)
+		if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST) == 0)
+			str_printf(out, "%s ", text);
+	freeaddrinfo(all);
+	return true;
+}
+
+bool networks_of_interfaces(const char *interfaces, struct str *out, struct err *err)
+{
+	struct slice rest = slice_of(interfaces), word;
+	bool ok = true;
+
+	while (ok && slice_word(&rest, ", \t\r\n", &word)) {
+		if (slice_eq_nocase(word, SLICE("all")))
+			ok = append_all(out, err);
+		else if (slice_eq_nocase(word, SLICE("loopback-only")))
+			str_append_text(out, "127.0.0.1 ::1 ");
+		else
+			ok = append_name(word, out, err);
+	}
+	return ok;
 }

@@ -204,10 +204,41 @@ enum table_result table_list_lookup(struct table_list *list, struct slice key, s
 	return TABLE_NOT_FOUND;
 }
 
+/* regexp, pcre and tcp: transport(5), generic(5) and their kin say so. */
+static bool wants_whole_addresses(const struct table *table)
+{
+	struct slice name = without_proxy(slice_of(table->spec));
+
+	return slice_starts(name, SLICE("regexp:")) || slice_starts(name, SLICE("pcre:")) ||
+	       slice_starts(name, SLICE("tcp:"));
+}
+
+enum table_result table_list_ask(struct table_list *list, struct table_question *q, struct arena *arena,
+				 struct err *err)
+{
+	enum table_result result = TABLE_NOT_FOUND;
+
+	q->value = SLICE_NONE;
+	for (size_t i = 0; i < list->count && result == TABLE_NOT_FOUND; i++) {
+		q->table = list->tables[i]->spec;
+		if (!q->partial || !wants_whole_addresses(list->tables[i]))
+			result = table_lookup(list->tables[i], q->key, arena, &q->value, err);
+	}
+	return result;
+}
+
 bool table_list_changed(struct table_list *list)
 {
 	for (size_t i = 0; i < list->count; i++)
 		if (table_changed(list->tables[i]))
 			return true;
 	return false;
+}
+
+const char *table_list_unopened(const struct table_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (!list->tables[i]->impl && !list->tables[i]->proxy)
+			return list->tables[i]->spec;
+	return NULL;
 }

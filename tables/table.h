@@ -53,6 +53,20 @@ bool table_list_empty(const struct table_list *list);
 enum table_result table_list_lookup(struct table_list *list, struct slice key, struct arena *arena,
 				    struct slice *value, struct err *err) MUST_USE;
 bool table_list_changed(struct table_list *list);
+/* The name of a table that could not be opened and answers nothing; NULL: all are open. */
+const char *table_list_unopened(const struct table_list *list);
+/*
+ * The same, with more to say and to hear.  `partial`: the key is a part of an address (user, @domain, a
+ * parent domain): tables of patterns, which are asked for whole addresses only, are left out.
+ */
+struct table_question {
+	struct slice key;
+	bool partial;
+	struct slice value;              /* when found, in the arena */
+	const char *table;               /* "hash:/etc/aliases": which one answered; valid as long as the list */
+};
+enum table_result table_list_ask(struct table_list *list, struct table_question *question, struct arena *arena,
+				 struct err *err) MUST_USE;
 /* Postfix's order for an address: user+ext@domain, user@domain, [user+ext, user when domain is local], @domain. */
 struct table_address_style { const char *recipient_delimiter; bool local_parts; bool at_domain; };
 enum table_result table_list_lookup_address(struct table_list *list, struct slice address,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * postrider [-c config_dir] [-v] start | start-fg | stop | reload | abort | flush | status |
- *                                check [--from dir] | dns name type | passwd add|del|list|verify [user]
+ *                                check [--from dir] | dns name type | passwd add|del|list|verify [user] |
+ *                                route [--json] [--sender address] address ...
  */
 #include <errno.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include "tools/lib/check.h"
 #include "tools/lib/dns.h"
 #include "tools/lib/passwd.h"
+#include "tools/lib/route.h"
 
 #define STOP_SECONDS 30
 
@@ -230,6 +232,11 @@ static int command_check(const struct command_line *line)
 	return good ? 0 : 1;
 }
 
+static int command_route(const struct command_line *line)
+{
+	return route_command(line->config, line->argc, line->argv);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct command_line *line);
@@ -238,12 +245,14 @@ static const struct {
 	{ "abort", command_abort },   { "reload", command_reload },     { "flush", command_flush },
 	{ "status", command_status }, { "check", command_check },       { "dns", command_dns },
 	{ "passwd", command_passwd },
+	{ "route", command_route },
 };
 
 static int usage(void)
 {
 	fputs("usage: postrider [-c config_dir] [-v] start | start-fg | stop | reload | abort | flush | status |\n"
-	      "                 check [--from dir] | dns name type | passwd add|del|list|verify [user]\n",
+	      "                 check [--from dir] | dns name type | passwd add|del|list|verify [user] |\n"
+	      "                 route [--json] [--sender address] address ...\n",
 	      stderr);
 	return 1;
 }

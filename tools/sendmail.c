@@ -15,7 +15,7 @@
 #include "common/config/master_cf.h"
 #include "tools/lib/compose.h"
 
-enum mode { MODE_SEND, MODE_LIST, MODE_ALIASES, MODE_SMTP, MODE_FLUSH, MODE_START, MODE_NOTHING };
+enum mode { MODE_SEND, MODE_LIST, MODE_ALIASES, MODE_SMTP, MODE_FLUSH, MODE_START, MODE_ROUTE, MODE_NOTHING };
 
 struct command {
 	enum mode mode;
@@ -61,6 +61,9 @@ static void set_mode(struct command *c, const char *argument)
 	case 'd':
 	case 'l':
 		c->mode = MODE_START;
+		break;
+	case 'v':
+		c->mode = MODE_ROUTE;
 		break;
 	case 'h':
 	case 'H':
@@ -254,6 +257,32 @@ static void __attribute__((noreturn)) run_postalias(const char *list)
 		argv[count++] = mem_slicedup(word);
 	if (count == 1)
 		exit(EX_OK);
+	execv(path, argv);
+	die(EX_UNAVAILABLE, "execute %s: %s", path, strerror(errno));
+}
+
+/* -bv: what becomes of each address. */
+static void __attribute__((noreturn)) run_route(const struct command *c)
+{
+	char *path = program("command_directory", "postrider");
+	static char route[] = "route", sender[] = "--sender", end[] = "--";
+	size_t count = 0, n = 0;
+
+	while (c->message.recipients[count])
+		count++;
+	if (count == 0)
+		die(EX_USAGE, "-bv: no addresses");
+	char **argv = mem_alloc((count + 6) * sizeof(*argv));
+
+	argv[n++] = path;
+	argv[n++] = route;
+	if (c->message.sender) {
+		argv[n++] = sender;
+		argv[n++] = mem_strdup(c->message.sender);
+	}
+	argv[n++] = end;
+	for (size_t i = 0; i < count; i++)
+		argv[n++] = c->message.recipients[i];
 	execv(path, argv);
 	die(EX_UNAVAILABLE, "execute %s: %s", path, strerror(errno));
 }
@@ -502,6 +531,8 @@ static int do_command(struct command *c)
 		run("postqueue", "-f", NULL);
 	case MODE_START:
 		run("postrider", "start", NULL);
+	case MODE_ROUTE:
+		run_route(c);
 	case MODE_NOTHING:
 		return EX_OK;
 	case MODE_SEND:

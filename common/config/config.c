@@ -154,6 +154,8 @@ static const char *expanded(struct config *c, struct entry *e)
 
 	if (e->value)
 		return e->value;
+	if (e->param && e->param->raw)
+		return e->value = e->raw;
 	if (e->expanding) {
 		err_set(&c->expand_error, ERR_SYNTAX, "parameter %s refers to itself", e->name.ptr);
 		return "";

@@ -14,6 +14,7 @@ struct param {
 	long min, max;      /* PARAM_INT and PARAM_TIME (seconds); both 0: min 0, no maximum */
 	char unit;          /* PARAM_TIME: unit of a bare number: s m h d w */
 	const char *text;   /* one line for people */
+	bool raw;           /* PARAM_TEXT whose $names are expanded for each delivery, not at load */
 };
 
 const struct param *param_find(struct slice name);  /* NULL: unknown */
