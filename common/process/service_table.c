@@ -34,11 +34,6 @@ static const struct service_row rows[] = {
 	{ "proxymap", "postrider-map", ROOT_NONE,
 	  SYS_BASE | SYS_THREADS | SYS_READ | SYS_INET | SYS_UNIX | SYS_NSS, COUNT_ONE, SERVICE_ALWAYS,
 	  " smtpd cleanup qmgr local smtp lmtp virtual pipe verify bounce pickup " },
-	{ "virtual", "root", ROOT_NONE,
-	  SYS_BASE | SYS_THREADS | SYS_READ | SYS_WRITE | SYS_UNIX | SYS_NSS | SYS_BECOME, COUNT_MAXPROC,
-	  SERVICE_DISTINCT, " qmgr " },
-	/* Its helper, started before the sandbox closes, becomes the user of each command. */
-	{ "pipe", NULL, ROOT_NONE, SYS_BASE | SYS_THREADS, COUNT_MAXPROC, SERVICE_DISTINCT, " qmgr " },
 	{ "error", NULL, ROOT_NONE, 0, COUNT_ONE, SERVICE_NO_PROCESS, "" },
 	{ "discard", NULL, ROOT_NONE, 0, COUNT_ONE, SERVICE_NO_PROCESS, "" },
 };

@@ -298,13 +298,13 @@ class MasterTest(unittest.TestCase):
 
     def test_check_names_mistakes_with_file_and_line(self):
         with open(self.instance.etc + "/main.cf", "a") as f:
-            f.write("no_such_parameter = 1\nsmtpd_sasl_auth_enable = yes\n")
+            f.write("no_such_parameter = 1\nsmtpd_milters = unix:x\n")
         with open(self.instance.etc + "/master.cf", "a") as f:
             f.write("weird unix - n n - - pipe argv=/bin/true\n")
         done = self.instance.command("postrider", "check")
         report = done.stdout.decode()
         self.assertRegex(report, r"main\.cf line \d+: .*no_such_parameter")
-        self.assertRegex(report, r"main\.cf line \d+: .*smtpd_sasl_auth_enable.*cannot log in")
+        self.assertRegex(report, r"main\.cf line \d+: .*smtpd_milters.*no milter is asked")
         self.assertRegex(report, r"master\.cf line \d+: .*pipe is not implemented")
         with open(self.instance.etc + "/main.cf", "a") as f:
             f.write("default_process_limit = many\n")

@@ -20,10 +20,10 @@ static const struct {
 	const char *prefix;
 	const char *effect;
 } missing[] = {
-	{ "smtpd_tls_", "TLS is not offered to clients" },
-	{ "smtp_tls_", "deliveries are not encrypted" },
-	{ "lmtp_tls_", "deliveries by LMTP are not encrypted" },
-	{ "tls_", "TLS is not used" },
+	{ "smtpd_tls_", "TLS with clients goes on without this setting" },
+	{ "smtp_tls_", "TLS with servers goes on without this setting" },
+	{ "lmtp_tls_", "TLS with LMTP servers goes on without this setting" },
+	{ "tls_", "TLS goes on without this setting" },
 	{ "smtpd_milters", "no milter is asked" },
 	{ "non_smtpd_milters", "no milter is asked" },
 	{ "milter_", "no milter is asked" },
@@ -33,10 +33,6 @@ static const struct {
 	{ "body_checks", "message text is not checked" },
 	{ "content_filter", "mail does not go through the filter" },
 	{ "postscreen_", "postscreen(8) is not there" },
-	{ "ldap_", "LDAP tables are not there" },
-	{ "sender_bcc_maps", "no copies are sent" },
-	{ "recipient_bcc_maps", "no copies are sent" },
-	{ "always_bcc", "no copies are sent" },
 };
 
 struct check {
