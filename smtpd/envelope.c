@@ -334,7 +334,7 @@ void command_rcpt(struct session *s, struct slice args)
 	if (!rcpt_parameters(s, t, &r, rest))
 		return;
 	struct smtpd_facts facts = { s->client, str_slice(&s->helo), t->envelope.sender, r.address,
-				     t->envelope.smtputf8, t->envelope.sasl_login };
+				     t->envelope.smtputf8, t->envelope.sasl_login, false };
 
 	if (!s->ops->recipient(s->ops->context, &facts, t->arena, &refusal)) {
 		log_reject(s, "RCPT", &refusal, r.address);

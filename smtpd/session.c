@@ -182,7 +182,8 @@ static void command_ehlo(struct session *s, struct slice args)
 /* An address that RCPT would refuse is refused in the same words. */
 static void verify(struct session *s, struct slice args, struct arena *arena)
 {
-	struct smtpd_facts facts = { .client = s->client, .helo = str_slice(&s->helo) };
+	struct smtpd_facts facts = { .client = s->client, .helo = str_slice(&s->helo), .asked_only = true,
+				     .login = str_slice(&s->login.user) };
 	struct smtpd_reply refusal = { 0 };
 	struct slice rest;
 	struct err err;

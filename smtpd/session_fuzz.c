@@ -43,6 +43,10 @@ static void copy(char *to, size_t size, struct slice text)
 static bool recipient(void *context, const struct smtpd_facts *facts, struct arena *arena, struct smtpd_reply *reply)
 {
 	FUZZ_CHECK(facts->recipient.len > 0 && fuzz_printable(facts->helo));
+	if (facts->asked_only) {
+		*reply = (struct smtpd_reply){ 550, "5.1.1", "no such user" };
+		return facts->recipient.ptr[0] != 'x';
+	}
 	if (world->open)
 		FUZZ_CHECK(slice_eq(slice_of(world->sender), facts->sender));
 	copy(world->sender, sizeof(world->sender), facts->sender);

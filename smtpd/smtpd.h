@@ -69,6 +69,7 @@ struct smtpd_facts {
 	struct slice helo, sender, recipient;
 	bool smtputf8;
 	struct slice login;                /* who has logged in; empty: nobody */
+	bool asked_only;                   /* by VRFY: no mail comes of it */
 };
 
 struct smtpd_file;                         /* an open queue file: the operations' own */

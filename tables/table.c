@@ -44,9 +44,10 @@ static struct table *open_lazily(struct slice spec, struct err *err)
 	const struct table_type *type;
 	struct table *table;
 
-	slice_cut(&name, ':', &type_name);
+	bool named = slice_cut(&name, ':', &type_name);
+
 	type = table_type_find(type_name);
-	if (name.ptr == NULL || !(type || table_type_is_outside(type_name))) {
+	if (!named || !(type || table_type_is_outside(type_name))) {
 		err_set(err, ERR_SYNTAX, "\"%.*s\": unknown table type or missing name", SLICE_FMT(spec));
 		return NULL;
 	}
