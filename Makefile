@@ -40,7 +40,17 @@ server_lib_ldap  := -lldap -llber
 server_lib_redis := -lhiredis
 SERVER_LIBS := $(foreach t,$(SERVER_TYPES),$(server_lib_$(t)))
 
-LIBS     := -lev -ldb-5.3 -lseccomp -lidn2 -ljansson -lssl -lcrypto -lcrypt -lsasl2 -lresolv -lm
+# Local tables, the same way.  NO_BDB=1: as where there is no Berkeley DB.
+LOCAL_TYPES := $(if $(NO_BDB),,$(call have,,db.h,bdb)) $(call have,-DPCRE2_CODE_UNIT_WIDTH=8,pcre2.h,pcre) \
+               $(call have,,lmdb.h,lmdb) $(call have,,cdb.h,cdb)
+local_lib_bdb  := -ldb-5.3
+local_lib_pcre := -lpcre2-8
+local_lib_lmdb := -llmdb
+local_lib_cdb  := -lcdb
+LOCAL_DEFINES  := $(if $(LOCAL_TYPES),$(shell echo $(LOCAL_TYPES:%=-DHAVE_%) | tr a-z A-Z))
+CPPFLAGS += $(LOCAL_DEFINES)
+
+LIBS     := -lev $(foreach t,$(LOCAL_TYPES),$(local_lib_$(t))) -lseccomp -lidn2 -ljansson -lssl -lcrypto -lcrypt -lsasl2 -lresolv -lm
 
 # Libraries, lowest first; lint/includes.sh knows the same order.
 LIB_DIRS := common/base common/net common/mail common/config common/sasl common/proto common/process common/tls tables routing
@@ -53,7 +63,8 @@ SERVER_SRCS := $(filter-out %_test.c %_fuzz.c,tables/servers/pool.c tables/serve
                $(foreach t,$(SERVER_TYPES),$(wildcard tables/servers/$(t).c tables/servers/$(t)_*.c)))
 
 not_test  = $(filter-out %_test.c %_fuzz.c,$(1))
-LIB_SRCS  := $(call not_test,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
+LEFT_OUT  := $(foreach t,bdb pcre,$(if $(filter $(t),$(LOCAL_TYPES)),,tables/$(t).c tables/$(t)_%))
+LIB_SRCS  := $(filter-out $(LEFT_OUT),$(call not_test,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c))))
 TOOL_LIB_SRCS := $(call not_test,$(wildcard tools/lib/*.c))
 TOOL_SRCS := $(call not_test,$(wildcard tools/*.c))
 DAEMONS   := $(foreach d,$(DAEMON_DIRS),$(if $(wildcard $(d)/main.c),$(d)))

@@ -30,8 +30,10 @@ enum table_result table_list_lookup_address(struct table_list *list, struct slic
 		forms[count++] = join(arena, SLICE(""), domain);
 	*value = SLICE_NONE;
 	for (size_t i = 0; i < count; i++) {
-		enum table_result result = table_list_lookup(list, forms[i], arena, value, err);
+		struct table_question question = { .key = forms[i], .partial = i > 0 };
+		enum table_result result = table_list_ask(list, &question, arena, err);
 
+		*value = question.value;
 		if (result != TABLE_NOT_FOUND)
 			return result;
 	}

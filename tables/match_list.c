@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: ISC */
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/str.h"
+#include "tables/network.h"
 #include "tables/table.h"
 
 enum pattern_kind { PATTERN_TEXT, PATTERN_SUBDOMAINS, PATTERN_NETWORK, PATTERN_TABLE };
-
-struct network {
-	int family;
-	uint8_t address[16];
-	unsigned bits;
-};
 
 struct pattern {
 	struct pattern *next;
@@ -30,93 +24,6 @@ struct match_list {
 };
 
 #define FILE_DEPTH 10
-
-/* --- addresses --- */
-
-/* IPv4 in IPv6 clothes is IPv4. */
-static void unmap(struct network *n)
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-	if (n->family == AF_INET6 && n->bits >= 96 && memcmp(n->address, mapped, 12) == 0) {
-		memmove(n->address, n->address + 12, 4);
-		n->family = AF_INET;
-		n->bits -= 96;
-	}
-}
-
-/* "1.2.3.4", "::1", "[::1]". */
-static bool parse_address(struct slice text, struct network *n)
-{
-	char buf[64];
-
-	if (text.len >= 2 && text.ptr[0] == '[' && text.ptr[text.len - 1] == ']')
-		text = slice_sub(text, 1, text.len - 2);
-	if (slice_starts_nocase(text, SLICE("ipv6:")))
-		text = slice_sub(text, 5, text.len);
-	if (text.len >= sizeof(buf) || slice_find(text, '\0') >= 0)
-		return false;
-	snprintf(buf, sizeof(buf), "%.*s", SLICE_FMT(text));
-	memset(n, 0, sizeof(*n));
-	if (inet_pton(AF_INET, buf, n->address) == 1) {
-		n->family = AF_INET;
-		n->bits = 32;
-	} else if (inet_pton(AF_INET6, buf, n->address) == 1) {
-		n->family = AF_INET6;
-		n->bits = 128;
-	} else {
-		return false;
-	}
-	return true;
-}
-
-static bool host_bits_are_zero(const struct network *n)
-{
-	unsigned size = n->family == AF_INET ? 32 : 128;
-
-	for (unsigned bit = n->bits; bit < size; bit++)
-		if (n->address[bit / 8] & (0x80 >> bit % 8))
-			return false;
-	return true;
-}
-
-/* 1: a network, 0: does not look like one, -1: malformed. */
-static int parse_network(struct slice text, struct network *n, struct err *err)
-{
-	ptrdiff_t slash = slice_rfind(text, '/');
-	uint64_t bits;
-
-	if (slash < 0) {
-		if (!parse_address(text, n))
-			return 0;
-		unmap(n);
-		return 1;
-	}
-	if (!parse_address(slice_sub(text, 0, (size_t)slash), n))
-		return 0;
-	if (!slice_to_u64(slice_sub(text, (size_t)slash + 1, text.len), &bits) || bits > n->bits) {
-		err_set(err, ERR_SYNTAX, "bad network length in \"%.*s\"", SLICE_FMT(text));
-		return -1;
-	}
-	n->bits = (unsigned)bits;
-	if (!host_bits_are_zero(n)) {
-		err_set(err, ERR_SYNTAX, "\"%.*s\": the address has bits set beyond the network length",
-			SLICE_FMT(text));
-		return -1;
-	}
-	unmap(n);
-	return 1;
-}
-
-static bool network_contains(const struct network *n, const struct network *address)
-{
-	unsigned whole = n->bits / 8, rest = n->bits % 8;
-
-	if (n->family != address->family || memcmp(n->address, address->address, whole) != 0)
-		return false;
-	return rest == 0 ||
-	       ((n->address[whole] ^ address->address[whole]) >> (8 - rest)) == 0;
-}
 
 /* --- reading the patterns --- */
 
@@ -152,7 +59,7 @@ static bool is_table(struct slice word)
 	ptrdiff_t colon = slice_find(word, ':');
 	struct network n;
 
-	if (colon <= 0 || word.ptr[0] == '[' || parse_address(word, &n))
+	if (colon <= 0 || word.ptr[0] == '[' || network_parse_address(word, &n))
 		return false;
 	for (ptrdiff_t i = 0; i < colon; i++)
 		if (!((word.ptr[i] >= 'a' && word.ptr[i] <= 'z') ||
@@ -184,7 +91,7 @@ static bool add_pattern(struct match_list *list, struct slice word, int depth, s
 		p->kind = PATTERN_SUBDOMAINS;
 		p->text = slice_sub(p->text, 1, word.len);
 	} else if (list->kind == MATCH_NETWORK) {
-		int network = parse_network(word, &p->network, err);
+		int network = network_parse(word, &p->network, err);
 
 		if (network < 0)
 			return false;
@@ -271,17 +178,18 @@ static enum table_result lookup(struct table_list *table, struct slice key, bool
 				struct err *err)
 {
 	struct arena *arena = arena_create(0);
+	struct table_question question = { .key = key };
 	enum table_result result;
 
 	for (;;) {
-		struct slice value;
 		ptrdiff_t dot;
 
-		result = table_list_lookup(table, key, arena, &value, err);
-		dot = slice_find(key, '.');
+		result = table_list_ask(table, &question, arena, err);
+		dot = slice_find(question.key, '.');
 		if (result != TABLE_NOT_FOUND || !parents || dot < 0)
 			break;
-		key = slice_sub(key, (size_t)dot + 1, key.len);
+		question.key = slice_sub(question.key, (size_t)dot + 1, question.key.len);
+		question.partial = true;
 	}
 	arena_free(&arena);
 	return result;
@@ -327,9 +235,8 @@ static enum table_result match_client(const struct match_list *list, const struc
 	struct network n;
 
 	if (p->kind == PATTERN_NETWORK) {
-		if (!parse_address(address, &n))
+		if (!network_parse_address(address, &n))
 			return TABLE_NOT_FOUND;
-		unmap(&n);
 		return network_contains(&p->network, &n) ? TABLE_FOUND : TABLE_NOT_FOUND;
 	}
 	if (p->kind == PATTERN_TABLE) {

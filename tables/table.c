@@ -205,13 +205,13 @@ enum table_result table_list_lookup(struct table_list *list, struct slice key, s
 	return TABLE_NOT_FOUND;
 }
 
-/* regexp, pcre and tcp: transport(5), generic(5) and their kin say so. */
-static bool wants_whole_addresses(const struct table *table)
+/* Patterns: transport(5), generic(5) and their kin say so. */
+static bool wants_whole_keys(const struct table *table)
 {
-	struct slice name = without_proxy(slice_of(table->spec));
+	struct slice name = without_proxy(slice_of(table->spec)), type;
 
-	return slice_starts(name, SLICE("regexp:")) || slice_starts(name, SLICE("pcre:")) ||
-	       slice_starts(name, SLICE("tcp:"));
+	slice_cut(&name, ':', &type);
+	return table_type_wants_whole(type);
 }
 
 enum table_result table_list_ask(struct table_list *list, struct table_question *q, struct arena *arena,
@@ -222,7 +222,7 @@ enum table_result table_list_ask(struct table_list *list, struct table_question 
 	q->value = SLICE_NONE;
 	for (size_t i = 0; i < list->count && result == TABLE_NOT_FOUND; i++) {
 		q->table = list->tables[i]->spec;
-		if (!q->partial || !wants_whole_addresses(list->tables[i]))
+		if (!q->partial || !wants_whole_keys(list->tables[i]))
 			result = table_lookup(list->tables[i], q->key, arena, &q->value, err);
 	}
 	return result;

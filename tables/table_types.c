@@ -3,7 +3,11 @@
 #include "tables/table_types.h"
 
 static const struct table_type *const types[] = {
-	&table_btree, &table_fail, &table_hash, &table_inline, &table_static, &table_texthash, &table_unix,
+	&table_btree, &table_cidr, &table_fail, &table_hash, &table_inline,
+#ifdef HAVE_PCRE
+	&table_pcre,
+#endif
+	&table_regexp, &table_static, &table_texthash, &table_unix,
 };
 
 #define TYPE_COUNT (sizeof(types) / sizeof(types[0]))
@@ -29,6 +33,13 @@ bool table_type_is_outside(struct slice name)
 		if (slice_eq(name, slice_of(server_types[i])))
 			return true;
 	return type && type->outside;
+}
+
+bool table_type_wants_whole(struct slice name)
+{
+	const struct table_type *type = table_type_find(name);
+
+	return type ? type->whole_keys : slice_eq(name, SLICE("tcp"));
 }
 
 const struct table_type *table_type_at(size_t index)

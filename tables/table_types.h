@@ -8,6 +8,7 @@
 struct table_type {
 	const char *name;
 	bool folds;    /* keys are folded to lower case before lookup */
+	bool whole_keys; /* patterns: not asked for parts of addresses and names (struct table_question's `partial`) */
 	bool outside;  /* needs a server, a socket or a program: from a sandbox through proxymap */
 	void *(*open)(const char *name, struct err *err);
 	void (*close)(void *impl);
@@ -16,12 +17,14 @@ struct table_type {
 	bool (*changed)(void *impl); /* NULL: never */
 };
 
-extern const struct table_type table_hash, table_btree, table_static, table_inline, table_texthash,
-	table_unix, table_fail;
+extern const struct table_type table_btree, table_cidr, table_fail, table_hash, table_inline, table_pcre, table_regexp,
+	table_static, table_texthash, table_unix;
 const struct table_type *table_type_find(struct slice name);
 const struct table_type *table_type_at(size_t index); /* NULL at the end */
 /* Adds a type that only some programs have (tables/servers); before tables are opened. */
 void table_types_add(const struct table_type *type);
+/* Does it answer whole keys only?  Also of types that this program does not have. */
+bool table_type_wants_whole(struct slice name);
 /* Does this type, one of this program or of proxymap, need the outside? */
 bool table_type_is_outside(struct slice name);
 
