@@ -9,26 +9,26 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "common/base/str.h"
-#include "tables/bdb.h"
-#include "tables/table_types.h"
+#include "tables/db_format.h"
 
 #define NO_HOME "/nonexistent"
+#define READ_CACHE      (128u * 1024)
+#define WRITE_CACHE_MIN (32u * 1024 * 1024)
+#define WRITE_CACHE_MAX (512u * 1024 * 1024)
 
-struct bdb_writer {
+struct db_writer {
 	DB *db;
 	DB_ENV *env;
+	int lock_fd;             /* of a file that others read; -1: a new one */
 };
 
-struct bdb_table {
+struct bdb_reader {
 	DB *db;
 	DB_ENV *env;
-	int fd;              /* kept to notice a replacement */
-	struct timespec modified;
-	bool with_nul, without_nul; /* forms of keys that the file may have */
 };
 
 static bool db_error(struct err *err, const char *file, int code)
@@ -44,8 +44,13 @@ static void close_pair(DB *db, DB_ENV *env)
 		env->close(env, 0);
 }
 
+struct opening {
+	DBTYPE type;
+	uint32_t flags, cache, entries; /* entries: about how many will come, 0 unknown */
+};
+
 /* Paths must be absolute: the environment's home is nowhere. */
-static bool open_pair(const char *file, DBTYPE type, uint32_t flags, DB **db, DB_ENV **env, struct err *err)
+static bool open_pair(const char *file, const struct opening *how, DB **db, DB_ENV **env, struct err *err)
 {
 	char *path = file[0] == '/' ? mem_strdup(file) : realpath(".", NULL);
 	int code;
@@ -64,13 +69,15 @@ static bool open_pair(const char *file, DBTYPE type, uint32_t flags, DB **db, DB
 	code = db_env_create(env, 0);
 	if (code == 0) {
 		(*env)->set_errfile(*env, NULL);
-		(*env)->set_cachesize(*env, 0, flags & DB_RDONLY ? 128 * 1024 : 32 * 1024 * 1024, 1);
+		(*env)->set_cachesize(*env, 0, how->cache, 1);
 		code = (*env)->open(*env, NO_HOME, DB_CREATE | DB_PRIVATE | DB_INIT_MPOOL, 0);
 	}
 	if (code == 0)
 		code = db_create(db, *env, 0);
+	if (code == 0 && how->type == DB_HASH && how->entries > 0)
+		code = (*db)->set_h_nelem(*db, how->entries);
 	if (code == 0)
-		code = (*db)->open(*db, NULL, path, NULL, type, flags, 0600);
+		code = (*db)->open(*db, NULL, path, NULL, how->type, how->flags, 0600);
 	free(path);
 	if (code == 0)
 		return true;
@@ -80,191 +87,149 @@ static bool open_pair(const char *file, DBTYPE type, uint32_t flags, DB **db, DB
 
 /* --- reading --- */
 
-static void *bdb_open(const char *name, struct err *err)
+static void *reader_open(int fd, const char *file, struct err *err)
 {
-	struct bdb_table *t = mem_alloc(sizeof(*t));
-	struct str file = { 0 };
-	struct stat st;
+	static const struct opening how = { DB_UNKNOWN, DB_RDONLY, READ_CACHE, 0 };
+	struct bdb_reader *r = mem_alloc(sizeof(*r));
 
-	str_printf(&file, "%s.db", name);
-	t->fd = open(str_cstr(&file), O_RDONLY | O_CLOEXEC);
-	if (t->fd < 0 || fstat(t->fd, &st) != 0) {
-		err_set_errno(err, ERR_TEMPORARY, "open %s", str_cstr(&file));
-		if (t->fd >= 0)
-			close(t->fd);
-		free(t);
-		t = NULL;
-	} else if (!open_pair(str_cstr(&file), DB_UNKNOWN, DB_RDONLY, &t->db, &t->env, err)) {
-		close(t->fd);
-		free(t);
-		t = NULL;
-	} else {
-		t->modified = st.st_mtim;
-		t->with_nul = t->without_nul = true;
-	}
-	str_free(&file);
-	return t;
+	if (open_pair(file, &how, &r->db, &r->env, err))
+		return r;
+	free(r);
+	return NULL;
 }
 
-static void bdb_table_close(void *impl)
+static void reader_close(void *reader)
 {
-	struct bdb_table *t = impl;
+	struct bdb_reader *r = reader;
 
-	close_pair(t->db, t->env);
-	close(t->fd);
-	free(t);
+	close_pair(r->db, r->env);
+	free(r);
 }
 
-/* `key` has a NUL behind it that `len` may count. */
-static int get(struct bdb_table *t, const char *key, size_t len, struct arena *arena, struct slice *value)
+static int reader_get(void *reader, struct slice key, struct arena *arena, struct slice *value, struct err *err)
 {
-	DBT k = { .data = (void *)(uintptr_t)key, .size = (uint32_t)len }, v = { 0 };
-	int code = t->db->get(t->db, NULL, &k, &v, 0);
+	struct bdb_reader *r = reader;
+	DBT k = { .data = (void *)(uintptr_t)key.ptr, .size = (uint32_t)key.len }, v = { 0 };
+	int code = r->db->get(r->db, NULL, &k, &v, 0);
 
-	if (code == 0) {
-		struct slice found = slice_make(v.data, v.size);
-
-		if (found.len > 0 && found.ptr[found.len - 1] == '\0')
-			found.len--;
-		*value = arena_slice(arena, found);
-	}
-	return code;
-}
-
-static enum table_result bdb_lookup(void *impl, struct slice key, struct arena *arena, struct slice *value,
-				    struct err *err)
-{
-	struct bdb_table *t = impl;
-	const char *text;
-	int code = DB_NOTFOUND;
-
-	if (key.len == 0 || memchr(key.ptr, '\0', key.len))
-		return TABLE_NOT_FOUND;
-	text = arena_cstr(arena, key);
-	if (t->with_nul) {
-		code = get(t, text, key.len + 1, arena, value);
-		if (code == 0)
-			t->without_nul = false;
-	}
-	if (code == DB_NOTFOUND && t->without_nul) {
-		code = get(t, text, key.len, arena, value);
-		if (code == 0)
-			t->with_nul = false;
-	}
-	if (code == 0)
-		return TABLE_FOUND;
 	if (code == DB_NOTFOUND)
-		return TABLE_NOT_FOUND;
-	err_set(err, ERR_TEMPORARY, "%s", db_strerror(code));
-	return TABLE_ERROR;
-}
-
-static bool bdb_changed(void *impl)
-{
-	struct bdb_table *t = impl;
-	struct stat st;
-
-	return fstat(t->fd, &st) == 0 &&
-	       (st.st_nlink == 0 || st.st_mtim.tv_sec != t->modified.tv_sec ||
-		st.st_mtim.tv_nsec != t->modified.tv_nsec);
-}
-
-const struct table_type table_hash = {
-	.name = "hash", .folds = true, .open = bdb_open, .close = bdb_table_close, .lookup = bdb_lookup, .changed = bdb_changed
-};
-const struct table_type table_btree = {
-	.name = "btree", .folds = true, .open = bdb_open, .close = bdb_table_close, .lookup = bdb_lookup, .changed = bdb_changed
-};
-
-/* --- writing --- */
-
-struct bdb_writer *bdb_create(const char *file, bool btree, struct err *err)
-{
-	struct bdb_writer *w = mem_alloc(sizeof(*w));
-
-	if (!open_pair(file, btree ? DB_BTREE : DB_HASH, DB_CREATE | DB_EXCL, &w->db, &w->env, err)) {
-		free(w);
-		return NULL;
-	}
-	return w;
-}
-
-struct bdb_writer *bdb_open_for_change(const char *file, struct err *err)
-{
-	struct bdb_writer *w = mem_alloc(sizeof(*w));
-
-	if (!open_pair(file, DB_UNKNOWN, 0, &w->db, &w->env, err)) {
-		free(w);
-		return NULL;
-	}
-	return w;
-}
-
-int bdb_put(struct bdb_writer *w, struct slice key, struct slice value, bool replace, struct err *err)
-{
-	char *k = mem_slicedup(key), *v = mem_slicedup(value);
-	DBT dk = { .data = k, .size = (uint32_t)key.len + 1 };
-	DBT dv = { .data = v, .size = (uint32_t)value.len + 1 };
-	int code = w->db->put(w->db, NULL, &dk, &dv, replace ? 0 : DB_NOOVERWRITE);
-
-	free(k);
-	free(v);
-	if (code == DB_KEYEXIST)
 		return 0;
 	if (code != 0) {
-		db_error(err, "write", code);
+		err_set(err, ERR_TEMPORARY, "%s", db_strerror(code));
 		return -1;
 	}
+	*value = arena_slice(arena, slice_make(v.data, v.size));
 	return 1;
 }
 
-int bdb_delete(struct bdb_writer *w, struct slice key, struct err *err)
+static bool reader_walk(void *reader, db_entry_fn *fn, void *context, struct err *err)
 {
-	char *k = mem_slicedup(key);
-	DBT with = { .data = k, .size = (uint32_t)key.len + 1 };
-	DBT without = { .data = k, .size = (uint32_t)key.len };
-	int code = w->db->del(w->db, NULL, &with, 0);
-
-	if (code == DB_NOTFOUND && key.len > 0)
-		code = w->db->del(w->db, NULL, &without, 0);
-	free(k);
-	if (code != 0 && code != DB_NOTFOUND)
-		db_error(err, "delete", code);
-	return code == 0 ? 1 : code == DB_NOTFOUND ? 0 : -1;
-}
-
-bool bdb_close(struct bdb_writer **wp, struct err *err)
-{
-	struct bdb_writer *w = *wp;
-	int code = w->db->sync(w->db, 0);
-
-	*wp = NULL;
-	close_pair(w->db, w->env);
-	free(w);
-	return code == 0 || db_error(err, "sync", code);
-}
-
-bool bdb_walk(const char *file, void (*fn)(struct slice key, struct slice value, void *context), void *context,
-	      struct err *err)
-{
-	DB *db;
-	DB_ENV *env;
+	struct bdb_reader *r = reader;
 	DBC *cursor;
 	DBT k = { 0 }, v = { 0 };
-	int code;
+	int code = r->db->cursor(r->db, NULL, &cursor, 0);
 
-	if (!open_pair(file, DB_UNKNOWN, DB_RDONLY, &db, &env, err))
-		return false;
-	code = db->cursor(db, NULL, &cursor, 0);
-	while (code == 0 && (code = cursor->c_get(cursor, &k, &v, DB_NEXT)) == 0) {
-		struct slice key = slice_make(k.data, k.size), value = slice_make(v.data, v.size);
-
-		if (key.len > 0 && key.ptr[key.len - 1] == '\0')
-			key.len--;
-		if (value.len > 0 && value.ptr[value.len - 1] == '\0')
-			value.len--;
-		fn(key, value, context);
-	}
-	close_pair(db, env);
-	return code == DB_NOTFOUND || db_error(err, file, code);
+	if (code != 0)
+		return db_error(err, "read", code);
+	while ((code = cursor->c_get(cursor, &k, &v, DB_NEXT)) == 0)
+		fn(slice_make(k.data, k.size), slice_make(v.data, v.size), context);
+	cursor->c_close(cursor);
+	return code == DB_NOTFOUND || db_error(err, "read", code);
 }
+
+/* --- writing --- */
+
+static struct db_writer *writer_start(const char *file, const struct opening *how, int lock_fd, struct err *err)
+{
+	struct db_writer *w = mem_alloc(sizeof(*w));
+
+	w->lock_fd = lock_fd;
+	if (open_pair(file, how, &w->db, &w->env, err))
+		return w;
+	if (lock_fd >= 0)
+		close(lock_fd);
+	free(w);
+	return NULL;
+}
+
+/* All of the file in memory until it is written out, when it is not too large for that. */
+static struct db_writer *create(DBTYPE type, const char *file, const struct db_size *size, struct err *err)
+{
+	size_t cache = 2 * size->bytes + 64 * size->entries + WRITE_CACHE_MIN;
+	struct opening how = {
+		.type = type, .flags = DB_CREATE | DB_EXCL,
+		.cache = (uint32_t)(cache > WRITE_CACHE_MAX ? WRITE_CACHE_MAX : cache),
+		.entries = (uint32_t)(size->entries > UINT32_MAX ? UINT32_MAX : size->entries),
+	};
+
+	return writer_start(file, &how, -1, err);
+}
+
+static struct db_writer *create_hash(const char *file, const struct db_size *size, struct err *err)
+{
+	return create(DB_HASH, file, size, err);
+}
+
+static struct db_writer *create_btree(const char *file, const struct db_size *size, struct err *err)
+{
+	return create(DB_BTREE, file, size, err);
+}
+
+static struct db_writer *writer_open(const char *file, struct err *err)
+{
+	static const struct opening how = { DB_UNKNOWN, 0, WRITE_CACHE_MIN, 0 };
+	int fd = open(file, O_RDWR | O_CLOEXEC);
+
+	/* Who changes it waits for who does: the lock that Postfix takes. */
+	if (fd >= 0 && flock(fd, LOCK_EX) == 0)
+		return writer_start(file, &how, fd, err);
+	err_set_errno(err, ERR_TEMPORARY, "open %s", file);
+	if (fd >= 0)
+		close(fd);
+	return NULL;
+}
+
+static int writer_put(struct db_writer *w, struct slice key, struct slice value, bool replace, struct err *err)
+{
+	DBT k = { .data = (void *)(uintptr_t)key.ptr, .size = (uint32_t)key.len };
+	DBT v = { .data = (void *)(uintptr_t)value.ptr, .size = (uint32_t)value.len };
+	int code = w->db->put(w->db, NULL, &k, &v, replace ? 0 : DB_NOOVERWRITE);
+
+	if (code == DB_KEYEXIST)
+		return 0;
+	return code == 0 ? 1 : (db_error(err, "write", code), -1);
+}
+
+static int writer_delete(struct db_writer *w, struct slice key, struct err *err)
+{
+	DBT k = { .data = (void *)(uintptr_t)key.ptr, .size = (uint32_t)key.len };
+	int code = w->db->del(w->db, NULL, &k, 0);
+
+	if (code == DB_NOTFOUND)
+		return 0;
+	return code == 0 ? 1 : (db_error(err, "delete", code), -1);
+}
+
+static bool writer_finish(struct db_writer *w, struct err *err)
+{
+	int code = w->db->sync(w->db, 0);
+
+	close_pair(w->db, w->env);
+	if (w->lock_fd >= 0)
+		close(w->lock_fd);
+	free(w);
+	return code == 0 || db_error(err, "write", code);
+}
+
+const struct db_format db_format_hash = {
+	.type = "hash", .suffix = ".db", .nul = true,
+	.open = reader_open, .close = reader_close, .get = reader_get, .walk = reader_walk,
+	.create = create_hash, .open_for_change = writer_open, .put = writer_put, .del = writer_delete,
+	.finish = writer_finish,
+};
+const struct db_format db_format_btree = {
+	.type = "btree", .suffix = ".db", .nul = true, .sorted = true,
+	.open = reader_open, .close = reader_close, .get = reader_get, .walk = reader_walk,
+	.create = create_btree, .open_for_change = writer_open, .put = writer_put, .del = writer_delete,
+	.finish = writer_finish,
+};

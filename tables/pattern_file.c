@@ -245,7 +245,7 @@ enum table_result pattern_file_lookup(void *file, struct slice key, struct arena
 				      struct err *err)
 {
 	const struct pattern_file *f = file;
-	struct pattern_match match = { .key = key };
+	struct pattern_match match = { .key = arena_slice(arena, key) };
 
 	if (f->kind->prepare && !f->kind->prepare(&match))
 		return TABLE_NOT_FOUND;

@@ -20,7 +20,7 @@ struct pattern_text {
 
 /* A key that is put to the rules, and what a pattern made of it. */
 struct pattern_match {
-	struct slice key;
+	struct slice key;        /* terminated */
 	struct network address;  /* the key, for cidr */
 	double budget;           /* steps that are left for this key, for pcre */
 	unsigned wanted;         /* how many groups are asked for; 0: just whether it matches */

@@ -147,7 +147,7 @@ static bool prepare(struct pattern_match *match)
 static enum pattern_outcome match_key(const void *compiled, struct pattern_match *match, struct err *err)
 {
 	const struct pattern *p = compiled;
-	const char *text = match->key.ptr ? match->key.ptr : "";
+	const char *text = match->key.ptr;
 	struct meter meter = { &match->budget, 0 };
 	PCRE2_UCHAR reason[128];
 	int code;

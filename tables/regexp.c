@@ -61,7 +61,7 @@ static void free_compiled(void *compiled)
 
 static enum pattern_outcome match_key(const void *compiled, struct pattern_match *match, struct err *err)
 {
-	const char *text = match->key.ptr ? match->key.ptr : "";
+	const char *text = match->key.ptr;
 	regmatch_t at[REPLACEMENT_GROUPS + 1] = { { .rm_so = 0, .rm_eo = (regoff_t)match->key.len } };
 	int code = regexec(compiled, text, match->wanted ? match->wanted + 1 : 0, at, REG_STARTEND);
 

@@ -11,6 +11,7 @@ struct table {
 	struct proxy_table *proxy; /* asked through proxymap; then `impl` and perhaps `type` are NULL */
 	void *impl;              /* NULL: could not be opened */
 	struct err open_error;
+	bool keep_case;
 };
 
 struct table_list {
@@ -98,6 +99,11 @@ const char *table_name(const struct table *table)
 	return table->spec;
 }
 
+void table_keep_case(struct table *table)
+{
+	table->keep_case = true;
+}
+
 enum table_result table_lookup(struct table *table, struct slice key, struct arena *arena,
 			       struct slice *value, struct err *err)
 {
@@ -111,7 +117,7 @@ enum table_result table_lookup(struct table *table, struct slice key, struct are
 	if (table->proxy) {
 		/* Folded there, as its type says. */
 		result = proxy_table_lookup(table->proxy, key, arena, value, err);
-	} else if (table->type->folds) {
+	} else if (table->type->folds && !table->keep_case) {
 		struct str folded = { 0 };
 
 		str_append_lower(&folded, key);

@@ -23,6 +23,8 @@ enum table_result { TABLE_FOUND = 1, TABLE_NOT_FOUND = 0, TABLE_ERROR = -1 };
 struct table *table_open(const char *spec, struct err *err) MUST_USE;
 void table_close(struct table **table);
 const char *table_name(const struct table *table);        /* "hash:/etc/aliases" */
+/* From now on keys are not folded: for tables whose keys were not when they were built (postmap -f). */
+void table_keep_case(struct table *table);
 /* Key as given (case folded for types that fold); value in the arena.  An error is in *err and names the table. */
 enum table_result table_lookup(struct table *table, struct slice key, struct arena *arena,
 			       struct slice *value, struct err *err) MUST_USE;

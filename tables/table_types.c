@@ -3,7 +3,20 @@
 #include "tables/table_types.h"
 
 static const struct table_type *const types[] = {
-	&table_btree, &table_cidr, &table_fail, &table_hash, &table_inline,
+#if defined(HAVE_BDB) || defined(HAVE_LMDB)
+	&table_btree,
+#endif
+#ifdef HAVE_CDB
+	&table_cdb,
+#endif
+	&table_cidr, &table_fail,
+#if defined(HAVE_BDB) || defined(HAVE_LMDB)
+	&table_hash,
+#endif
+	&table_inline,
+#ifdef HAVE_LMDB
+	&table_lmdb,
+#endif
 #ifdef HAVE_PCRE
 	&table_pcre,
 #endif

@@ -17,7 +17,7 @@ struct table_type {
 	bool (*changed)(void *impl); /* NULL: never */
 };
 
-extern const struct table_type table_btree, table_cidr, table_fail, table_hash, table_inline, table_pcre, table_regexp,
+extern const struct table_type table_btree, table_cdb, table_cidr, table_fail, table_hash, table_inline, table_lmdb, table_pcre, table_regexp,
 	table_static, table_texthash, table_unix;
 const struct table_type *table_type_find(struct slice name);
 const struct table_type *table_type_at(size_t index); /* NULL at the end */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* postmap and postalias: build and ask lookup tables. */
+/* postmap and postalias: build, change and ask lookup tables. */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -10,323 +11,326 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/config/config.h"
-#include "tables/bdb.h"
+#include "common/sasl/base64.h"
+#include "tables/build.h"
 #include "tables/servers/servers.h"
-#include "tables/table.h"
+#include "tables/table_types.h"
+#include "tools/lib/message_keys.h"
 
 static struct {
 	const char *program;
-	bool aliases;            /* called postalias: aliases(5) syntax */
-	bool incremental, replace, warn_duplicates, keep_case;
+	const char *dir;                 /* -c */
+	struct table_build how;
+	bool incremental, keep_root, list;
 	const char *query, *delete;
-	bool list;
-} me = { .warn_duplicates = true };
+	struct message_keys message;     /* -b -h -m */
+	bool no_utf8;
+} me;
 
-struct source {
-	const char *path;
-	FILE *file;
-	int line;
-	unsigned problems;
+static void __attribute__((noreturn)) usage(void)
+{
+	log_fatal("usage: %s [-%sfFimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [type:]file...", me.program,
+		  me.how.aliases ? "" : "bh");
+}
+
+/* "hash" of "hash:/x". */
+static struct slice type_of(const char *spec)
+{
+	struct slice rest = slice_of(spec), type;
+
+	slice_cut(&rest, ':', &type);
+	return type;
+}
+
+static const struct db_format *format_of(const char *spec, const char *purpose)
+{
+	const struct db_format *format = db_format_find(type_of(spec));
+
+	if (!format)
+		log_fatal("table %s: %s is not supported for tables of this type", spec, purpose);
+	return format;
+}
+
+/* --- asking --- */
+
+struct asked {
+	struct table *table;
+	struct arena *arena;
+	bool print_key, found;
 };
 
-static void complain(struct source *s, const char *text, struct slice what)
+static void print_value(const char *spec, struct slice value)
 {
-	log_warning("%s, line %d: %s: \"%.*s\"", s->path, s->line, text, SLICE_FMT(slice_sub(what, 0, 100)));
-	s->problems++;
-}
+	struct str text = { 0 };
 
-/* --- one entry --- */
-
-static void store(struct bdb_writer *w, struct source *s, struct slice key, struct slice value)
-{
-	struct str folded = { 0 };
-	struct err err;
-
-	if (me.keep_case)
-		str_append(&folded, key);
-	else
-		str_append_lower(&folded, key);
-	switch (bdb_put(w, str_slice(&folded), value, me.replace, &err)) {
-	case 0:
-		if (me.warn_duplicates)
-			log_warning("%s, line %d: duplicate entry: \"%s\"", s->path, s->line, str_cstr(&folded));
-		break;
-	case -1:
-		log_fatal("%s: %s", s->path, err.text);
+	if (me.how.files) {
+		if (!base64_decode(value, &text))
+			log_fatal("table %s: a value is not base64, or malformed", spec);
+		value = str_slice(&text);
 	}
-	str_free(&folded);
+	fwrite(value.ptr ? value.ptr : "", 1, value.len, stdout);
+	putchar('\n');
+	str_free(&text);
 }
 
-static void map_entry(struct bdb_writer *w, struct source *s, struct slice text)
+static void ask(struct slice key, void *context)
 {
-	struct slice rest = text, key;
-
-	if (!slice_word(&rest, " \t\r\n", &key))
-		return;
-	rest = slice_trim(rest);
-	if (rest.len == 0) {
-		complain(s, "expected format: key whitespace value", text);
-		return;
-	}
-	if (key.ptr[key.len - 1] == ':')
-		complain(s, "record is in \"key: value\" format; is this an alias file?", key);
-	store(w, s, key, rest);
-}
-
-/* "name: value, value"; the name may be quoted. */
-static void alias_entry(struct bdb_writer *w, struct source *s, struct slice text)
-{
-	struct str key = { 0 };
-	size_t i = 0;
-	bool quoted = false;
-
-	for (; i < text.len && (quoted || text.ptr[i] != ':'); i++) {
-		if (text.ptr[i] == '"')
-			quoted = !quoted;
-		else if (text.ptr[i] == '\\' && i + 1 < text.len)
-			str_append_byte(&key, text.ptr[++i]);
-		else
-			str_append_byte(&key, text.ptr[i]);
-	}
-	struct slice name = slice_trim(str_slice(&key)), value = slice_trim(slice_sub(text, i + 1, text.len));
-
-	if (i >= text.len || name.len == 0)
-		complain(s, "need name:value pair", text);
-	else
-		store(w, s, name, value);
-	str_free(&key);
-}
-
-/* Logical lines: what starts with white space goes on. */
-static void read_source(struct bdb_writer *w, struct source *s)
-{
-	struct str logical = { 0 };
-	char *line = NULL;
-	size_t size = 0;
-	int number = 0;
-
-	for (bool more = true; more;) {
-		more = getline(&line, &size, s->file) >= 0;
-		number++;
-		struct slice text = more ? slice_of(line) : SLICE_NONE;
-
-		if (more && (slice_trim(text).len == 0 || slice_trim(text).ptr[0] == '#'))
-			continue;
-		if (!more || (text.ptr[0] != ' ' && text.ptr[0] != '\t')) {
-			if (slice_trim(str_slice(&logical)).len > 0)
-				(me.aliases ? alias_entry : map_entry)(w, s, slice_trim(str_slice(&logical)));
-			str_clear(&logical);
-			s->line = number;
-		}
-		str_append(&logical, text);
-	}
-	str_free(&logical);
-	free(line);
-}
-
-/* --- a table --- */
-
-/* Whatever the source may be read by, the table may. */
-static void copy_rights(FILE *from, const char *to)
-{
-	struct stat st;
-
-	if (fstat(fileno(from), &st) != 0)
-		return;
-	if (S_ISREG(st.st_mode) && chmod(to, st.st_mode & 0777) != 0)
-		log_warning("%s: chmod: %m", to);
-	if (geteuid() == 0 && S_ISREG(st.st_mode) && chown(to, st.st_uid, st.st_gid) != 0)
-		log_warning("%s: chown: %m", to);
-}
-
-static void sync_path(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || fsync(fd) != 0)
-		log_fatal("sync %s: %m", path);
-	close(fd);
-}
-
-/* A new file beside, then renamed: whoever looks sees the old table or the new one. */
-static void rebuild(const char *type, const char *path, FILE *file)
-{
-	struct source s = { path, file, 0, 0 };
-	struct str temporary = { 0 }, final = { 0 };
-	struct bdb_writer *w;
-	struct err err;
-
-	str_printf(&final, "%s.db", path);
-	str_printf(&temporary, "%s.db.%d.new", path, (int)getpid());
-	if (me.incremental) {
-		w = bdb_open_for_change(str_cstr(&final), &err);
-	} else {
-		(void)unlink(str_cstr(&temporary));
-		w = bdb_create(str_cstr(&temporary), strcmp(type, "btree") == 0, &err);
-	}
-	if (!w)
-		log_fatal("%s", err.text);
-	read_source(w, &s);
-	if (me.aliases && !me.incremental) {
-		/* Sendmail and Postfix leave these marks, and look for them. */
-		if (bdb_put(w, SLICE("@"), SLICE("@"), false, &err) < 0)
-			log_fatal("%s", err.text);
-	}
-	if (!bdb_close(&w, &err))
-		log_fatal("%s", err.text);
-	if (!me.incremental) {
-		copy_rights(file, str_cstr(&temporary));
-		sync_path(str_cstr(&temporary));
-		if (rename(str_cstr(&temporary), str_cstr(&final)) != 0)
-			log_fatal("rename %s: %m", str_cstr(&temporary));
-	}
-	str_free(&temporary);
-	str_free(&final);
-}
-
-static int query(const char *spec, struct slice key)
-{
-	struct arena *arena = arena_create(0);
+	struct asked *a = context;
 	struct slice value;
-	struct err err;
-	struct table *table = table_open(spec, &err);
-	enum table_result result;
+	struct err err = { 0 };
+	enum table_result result = table_lookup(a->table, key, a->arena, &value, &err);
 
-	if (!table)
-		log_fatal("%s", err.text);
-	result = table_lookup(table, key, arena, &value, &err);
 	if (result == TABLE_ERROR)
 		log_fatal("%s", err.text);
-	if (result == TABLE_FOUND)
-		printf("%.*s\n", SLICE_FMT(value));
-	table_close(&table);
-	arena_free(&arena);
-	return result == TABLE_FOUND;
+	if (result == TABLE_FOUND) {
+		if (a->print_key)
+			printf("%.*s%s", SLICE_FMT(key), me.how.aliases ? ":\t" : "\t");
+		print_value(table_name(a->table), value);
+		a->found = true;
+	}
+	arena_reset(a->arena);
 }
 
-/* -q -: keys on standard input; prints key and value of those that are there. */
-static int query_all(const char *spec)
+/* A key a line; or the message that is there. */
+static void ask_all(struct asked *a)
 {
-	struct arena *arena = arena_create(0);
-	struct err err;
-	struct table *table = table_open(spec, &err);
 	char *line = NULL;
 	size_t size = 0;
-	int found = 0;
+	ssize_t len;
 
-	if (!table)
-		log_fatal("%s", err.text);
-	while (getline(&line, &size, stdin) >= 0) {
-		struct slice key = slice_trim(slice_of(line)), value;
-		enum table_result result = table_lookup(table, key, arena, &value, &err);
-
-		if (result == TABLE_ERROR)
-			log_fatal("%s", err.text);
-		if (result == TABLE_FOUND) {
-			printf("%.*s\t%.*s\n", SLICE_FMT(key), SLICE_FMT(value));
-			found = 1;
-		}
-		arena_reset(arena);
+	if (me.message.headers || me.message.body) {
+		me.message.on_key = ask;
+		me.message.context = a;
+		if (!message_keys_read(&me.message, stdin))
+			log_fatal("read standard input: %m");
+		return;
+	}
+	while ((len = getline(&line, &size, stdin)) >= 0) {
+		if (len > 0 && line[len - 1] == '\n')
+			len--;
+		ask(slice_make(line, (size_t)len), a);
 	}
 	free(line);
-	table_close(&table);
-	arena_free(&arena);
-	return found;
+}
+
+static bool query(const char *spec)
+{
+	struct err err = { 0 };
+	struct asked a = { .table = table_open(spec, &err), .arena = arena_create(0) };
+
+	if (!a.table)
+		log_fatal("%s", err.text);
+	if (me.how.keep_case)
+		table_keep_case(a.table);
+	if (strcmp(me.query, "-") == 0) {
+		a.print_key = true;
+		ask_all(&a);
+	} else if (*me.query == '\0') {
+		log_fatal("table %s: an empty key", spec);
+	} else {
+		ask(slice_of(me.query), &a);
+	}
+	table_close(&a.table);
+	arena_free(&a.arena);
+	return a.found;
 }
 
 static void print_entry(struct slice key, struct slice value, void *context)
 {
-	printf(me.aliases ? "%.*s: %.*s\n" : "%.*s\t%.*s\n", SLICE_FMT(key), SLICE_FMT(value));
+	printf("%.*s%s", SLICE_FMT(key), me.how.aliases ? ":\t" : "\t");
+	print_value(context, value);
 }
 
-static int handle(const char *argument, const char *default_type)
+static void list(const char *spec, const char *name)
+{
+	struct err err = { 0 };
+	struct db_table *table = db_table_open(format_of(spec, "a list of all entries"), name, &err);
+
+	if (!table || !db_table_walk(table, print_entry, (void *)(uintptr_t)spec, &err))
+		log_fatal("table %s: %s", spec, err.text);
+	db_table_close(table);
+}
+
+/* --- changing --- */
+
+struct keys {
+	FILE *file;                      /* NULL: one key */
+	char *line;
+	size_t size;
+	bool given;
+};
+
+static bool next_key(void *context, struct slice *key)
+{
+	struct keys *k = context;
+	ssize_t len;
+
+	if (!k->file) {
+		*key = slice_of(me.delete);
+		return !k->given && (k->given = true);
+	}
+	len = getline(&k->line, &k->size, k->file);
+	if (len > 0 && k->line[len - 1] == '\n')
+		len--;
+	*key = slice_make(k->line, len > 0 ? (size_t)len : 0);
+	return len >= 0;
+}
+
+static bool delete(const char *spec)
+{
+	struct keys keys = { .file = strcmp(me.delete, "-") == 0 ? stdin : NULL };
+	struct err err = { 0 };
+	int found;
+
+	me.how.format = format_of(spec, "deletion");
+	found = table_build_delete(&me.how, next_key, &keys, &err);
+	free(keys.line);
+	if (found < 0)
+		log_fatal("table %s: %s", spec, err.text);
+	return found > 0;
+}
+
+/*
+ * A file of a user is worked on as that user: the folder may be the user's too, who could put links
+ * there.  A folder that the user may not write to is safe, and then only root can.
+ */
+static void become_owner(const char *name, FILE *source)
+{
+	char *copy = mem_strdup(name);
+	struct stat st;
+
+	if (!me.keep_root && geteuid() == 0 && fstat(fileno(source), &st) == 0 && S_ISREG(st.st_mode) && st.st_uid != 0) {
+		if (setegid(st.st_gid) != 0 || seteuid(st.st_uid) != 0)
+			log_fatal("become owner of %s: %m", name);
+		if (faccessat(AT_FDCWD, dirname(copy), W_OK, AT_EACCESS) != 0 &&
+		    (seteuid(0) != 0 || setegid(0) != 0))
+			log_fatal("become root again: %m");
+	}
+	free(copy);
+}
+
+static void become_root_again(void)
+{
+	if (getuid() == 0 && geteuid() != 0 && (seteuid(0) != 0 || setegid(0) != 0))
+		log_fatal("become root again: %m");
+}
+
+static void build(const char *spec)
+{
+	struct err err = { 0 };
+	FILE *source;
+	bool ok;
+
+	me.how.format = db_format_find(type_of(spec));
+	if (!me.how.format)
+		log_fatal("unsupported dictionary type: %.*s does not support bulk-mode creation.", SLICE_FMT(type_of(spec)));
+	source = me.incremental ? stdin : fopen(me.how.name, "re");
+	if (!source)
+		log_fatal("open %s: %m", me.how.name);
+	become_owner(me.how.name, source);
+	ok = (me.incremental ? table_build_add : table_build)(&me.how, source, &err);
+	if (!ok)
+		log_fatal("table %s: %s", spec, err.text);
+	if (source != stdin)
+		fclose(source);
+	become_root_again();
+}
+
+/* --- the command line --- */
+
+/* True: a key that was asked for is there. */
+static bool handle(const char *argument, const char *default_type)
 {
 	const char *colon = strchr(argument, ':');
-	char *type = colon ? mem_slicedup(slice_make(argument, (size_t)(colon - argument))) :
-			     mem_strdup(default_type);
-	const char *path = colon ? colon + 1 : argument;
-	struct str spec = { 0 }, file = { 0 };
-	struct err err;
-	int found = 1;
+	struct str spec = { 0 };
+	bool found = false;
 
-	str_printf(&spec, "%s:%s", type, path);
-	str_printf(&file, "%s.db", path);
-	if (me.query) {
-		found = strcmp(me.query, "-") == 0 ? query_all(str_cstr(&spec)) :
-						     query(str_cstr(&spec), slice_of(me.query));
-	} else if (strcmp(type, "hash") != 0 && strcmp(type, "btree") != 0) {
-		log_fatal("%s: only hash and btree tables are built from a file", str_cstr(&spec));
-	} else if (me.list) {
-		if (!bdb_walk(str_cstr(&file), print_entry, NULL, &err))
-			log_fatal("%s", err.text);
-	} else if (me.delete) {
-		struct bdb_writer *w = bdb_open_for_change(str_cstr(&file), &err);
-
-		found = w ? bdb_delete(w, slice_of(me.delete), &err) : -1;
-		if (found < 0 || !bdb_close(&w, &err))
-			log_fatal("%s", err.text);
-	} else {
-		FILE *f = me.incremental ? stdin : fopen(path, "re");
-
-		if (!f)
-			log_fatal("open %s: %m", path);
-		rebuild(type, path, f);
-		if (f != stdin)
-			fclose(f);
-	}
+	if (colon)
+		str_append_text(&spec, argument);
+	else
+		str_printf(&spec, "%s:%s", default_type, argument);
+	me.how.name = colon ? colon + 1 : argument;
+	if (me.query)
+		found = query(str_cstr(&spec));
+	else if (me.delete)
+		found = delete(str_cstr(&spec));
+	else if (me.list)
+		list(str_cstr(&spec), me.how.name);
+	else
+		build(str_cstr(&spec));
 	str_free(&spec);
-	str_free(&file);
-	free(type);
 	return found;
+}
+
+static void set_flag(int option)
+{
+	switch (option) {
+	case 'b': me.message.body = true; break;
+	case 'f': me.how.keep_case = true; break;
+	case 'F': me.how.files = true; break;
+	case 'h': me.message.headers = true; break;
+	case 'i': me.incremental = true; break;
+	case 'm': me.message.mime = true; break;
+	case 'n': me.how.nul = NUL_NEVER; break;
+	case 'N': me.how.nul = NUL_ALWAYS; break;
+	case 'o': me.keep_root = true; break;
+	case 'p': me.how.plain_mode = true; break;
+	case 'r': me.how.replace = true; break;
+	case 's': me.list = true; break;
+	case 'u': me.no_utf8 = true; break;
+	case 'U': me.no_utf8 = false; break;
+	case 'v': log_set_verbose(log_verbose() + 1); break;
+	case 'w': me.how.quiet = true; break;
+	default: usage();
+	}
+}
+
+static void read_options(int argc, char **argv)
+{
+	int option;
+
+	while ((option = getopt(argc, argv, me.how.aliases ? "Nc:d:fFinopq:rsuvw" : "Nbc:d:fFhimnopq:rsuUvw")) > 0) {
+		if (option == 'c')
+			me.dir = optarg;
+		else if (option == 'd' && !me.query && !me.list)
+			me.delete = optarg;
+		else if (option == 'q' && !me.delete && !me.list)
+			me.query = optarg;
+		else if (option == 'd' || option == 'q' || (option == 's' && (me.query || me.delete)))
+			log_fatal("specify only one of -s, -q or -d");
+		else
+			set_flag(option);
+	}
+	if (optind == argc)
+		usage();
+	if (me.incremental && (me.query || me.delete || me.list))
+		log_fatal("specify only one of -i, -s, -q or -d");
+	if ((me.message.body || me.message.headers || me.message.mime) && !(me.query && strcmp(me.query, "-") == 0))
+		log_fatal("specify -b, -h or -m only with \"-q -\"");
+	if (me.message.mime && !me.message.body && !me.message.headers)
+		log_fatal("specify -m only with -b or -h");
 }
 
 int main(int argc, char **argv)
 {
-	const char *dir = NULL, *slash = strrchr(argv[0], '/');
+	const char *slash = strrchr(argv[0], '/');
 	struct config *config;
 	struct err err;
-	int option, found = 0;
+	bool found = false;
 
 	me.program = slash ? slash + 1 : argv[0];
-	me.aliases = strcmp(me.program, "postalias") == 0;
-	while ((option = getopt(argc, argv, "c:d:q:sirwfnNopvbhmFp")) > 0) {
-		switch (option) {
-		case 'c':
-			dir = optarg;
-			break;
-		case 'd':
-			me.delete = optarg;
-			break;
-		case 'q':
-			me.query = optarg;
-			break;
-		case 's':
-			me.list = true;
-			break;
-		case 'i':
-			me.incremental = true;
-			break;
-		case 'r':
-			me.replace = true;
-			break;
-		case 'w':
-			me.warn_duplicates = false;
-			break;
-		case 'f':
-			me.keep_case = true;
-			break;
-		case '?':
-			fprintf(stderr, "usage: %s [-c dir] [-d key] [-q key] [-firsvw] [type:]file …\n", me.program);
-			return 1;
-		}
-	}
-	config = config_load(dir, NULL, 0, &err);
+	me.how.aliases = strcmp(me.program, "postalias") == 0;
+	read_options(argc, argv);
+	config = config_load(me.dir, NULL, 0, &err);
 	if (!config)
 		log_fatal("%s", err.text);
 	server_types_add();
 	tables_use_config(config);
-	for (int i = optind; i < argc; i++)
+	me.how.utf8 = !me.no_utf8 && config_bool(config, "smtputf8_enable");
+	for (int i = optind; i < argc && !(me.query && found); i++)
 		found |= handle(argv[i], config_text(config, "default_database_type"));
 	config_free(&config);
+	if (fflush(stdout) != 0 || ferror(stdout))
+		log_fatal("write: %m");
 	return (me.query || me.delete) && !found ? 1 : 0;
 }
