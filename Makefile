@@ -33,11 +33,13 @@ LDFLAGS  += -pie -Wl,-z,relro,-z,now,--as-needed -pthread
 have      = $(if $(shell $(CC) $(CPPFLAGS) $(1) -x c -include $(2) -E /dev/null >/dev/null 2>&1 && echo y),$(3))
 SERVER_INCLUDES := -I/usr/include/postgresql -I/usr/include/mariadb -I/usr/include/hiredis
 SERVER_TYPES := $(call have,$(SERVER_INCLUDES),libpq-fe.h,pgsql) $(call have,$(SERVER_INCLUDES),mysql.h,mysql) \
-                $(call have,$(SERVER_INCLUDES),ldap.h,ldap) $(call have,$(SERVER_INCLUDES),hiredis.h,redis)
+                $(call have,$(SERVER_INCLUDES),ldap.h,ldap) $(call have,$(SERVER_INCLUDES),hiredis.h,redis) \
+                $(call have,$(SERVER_INCLUDES),sqlite3.h,sqlite)
 server_lib_pgsql := -lpq
 server_lib_mysql := -lmariadb
 server_lib_ldap  := -lldap -llber
 server_lib_redis := -lhiredis
+server_lib_sqlite := -lsqlite3
 SERVER_LIBS := $(foreach t,$(SERVER_TYPES),$(server_lib_$(t)))
 
 # Local tables, the same way.  NO_BDB=1: as where there is no Berkeley DB.
@@ -59,11 +61,11 @@ DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap v
                delivery/smtp delivery/local delivery/virtual delivery/pipe
 
 # Linked by proxymap and the commands alone.
-SERVER_SRCS := $(filter-out %_test.c %_fuzz.c,tables/servers/pool.c tables/servers/server_table.c tables/servers/servers.c \
+SERVER_SRCS := $(filter-out %_test.c %_fuzz.c,$(patsubst %,tables/servers/%.c,pool server_table servers small_protocol socket socketmap tcp) \
                $(foreach t,$(SERVER_TYPES),$(wildcard tables/servers/$(t).c tables/servers/$(t)_*.c)))
 
 not_test  = $(filter-out %_test.c %_fuzz.c,$(1))
-LEFT_OUT  := $(foreach t,bdb cdb lmdb pcre,$(if $(filter $(t),$(LOCAL_TYPES)),,tables/$(t).c tables/$(t)_write.c))
+LEFT_OUT  := $(foreach t,bdb cdb lmdb pcre,$(if $(filter $(t),$(LOCAL_TYPES)),,tables/$(t).c tables/$(t)_write.c)) $(if $(filter lmdb,$(LOCAL_TYPES)),,tables/served_index.c)
 LIB_SRCS  := $(filter-out $(LEFT_OUT),$(call not_test,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c))))
 TOOL_LIB_SRCS := $(call not_test,$(wildcard tools/lib/*.c))
 TOOL_SRCS := $(call not_test,$(wildcard tools/*.c))

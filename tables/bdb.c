@@ -4,18 +4,22 @@
  * environment (CVE-2017-10140).  A private environment with an explicit home that holds
  * nothing, opened with flags that read no file, keeps it from looking there.
  */
+#include <byteswap.h>
 #include <db.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/str.h"
 #include "tables/db_format.h"
 
 #define NO_HOME "/nonexistent"
+#define HASH_MAGIC  0x061561u
+#define BTREE_MAGIC 0x053162u
 #define READ_CACHE      (128u * 1024)
 #define WRITE_CACHE_MIN (32u * 1024 * 1024)
 #define WRITE_CACHE_MAX (512u * 1024 * 1024)
@@ -29,6 +33,8 @@ struct db_writer {
 struct bdb_reader {
 	DB *db;
 	DB_ENV *env;
+	int fd;
+	off_t size;              /* that its first page tells */
 };
 
 static bool db_error(struct err *err, const char *file, int code)
@@ -87,12 +93,45 @@ static bool open_pair(const char *file, const struct opening *how, DB **db, DB_E
 
 /* --- reading --- */
 
+/* Pages that are not there are empty to the library, and their keys "not found".  Not to us. */
+static bool is_whole(const struct bdb_reader *r, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(r->fd, &st) != 0)
+		return err_set_errno(err, ERR_TEMPORARY, "stat");
+	return st.st_size >= r->size || err_set(err, ERR_TEMPORARY, "the file is damaged: it ends too early");
+}
+
+/* From the first page: the size of pages and the number of the last. */
+static bool find_size(struct bdb_reader *r, struct err *err)
+{
+	enum { MAGIC_AT = 12, PAGE_SIZE_AT = 20, LAST_PAGE_AT = 32, HEAD = 72 };
+	uint8_t head[HEAD];
+	uint32_t magic, page_size, last;
+
+	if (!db_read_at(r->fd, 0, head, sizeof(head), err))
+		return false;
+	memcpy(&magic, head + MAGIC_AT, sizeof(magic));
+	memcpy(&page_size, head + PAGE_SIZE_AT, sizeof(page_size));
+	memcpy(&last, head + LAST_PAGE_AT, sizeof(last));
+	if (magic == bswap_32(HASH_MAGIC) || magic == bswap_32(BTREE_MAGIC)) {
+		page_size = bswap_32(page_size);
+		last = bswap_32(last);
+	} else if (magic != HASH_MAGIC && magic != BTREE_MAGIC) {
+		return err_set(err, ERR_TEMPORARY, "not a hash or btree file of Berkeley DB");
+	}
+	r->size = ((off_t)last + 1) * page_size;
+	return is_whole(r, err);
+}
+
 static void *reader_open(int fd, const char *file, struct err *err)
 {
 	static const struct opening how = { DB_UNKNOWN, DB_RDONLY, READ_CACHE, 0 };
 	struct bdb_reader *r = mem_alloc(sizeof(*r));
 
-	if (open_pair(file, &how, &r->db, &r->env, err))
+	r->fd = fd;
+	if (find_size(r, err) && open_pair(file, &how, &r->db, &r->env, err))
 		return r;
 	free(r);
 	return NULL;
@@ -113,7 +152,7 @@ static int reader_get(void *reader, struct slice key, struct arena *arena, struc
 	int code = r->db->get(r->db, NULL, &k, &v, 0);
 
 	if (code == DB_NOTFOUND)
-		return 0;
+		return is_whole(r, err) ? 0 : -1;
 	if (code != 0) {
 		err_set(err, ERR_TEMPORARY, "%s", db_strerror(code));
 		return -1;

@@ -6,6 +6,7 @@
 
 #include "common/base/str.h"
 #include "tables/db_format.h"
+#include "tables/served_index.h"
 #include "tables/table_types.h"
 #include "tables/watch.h"
 
@@ -174,7 +175,7 @@ const struct table_type table_lmdb = {
 };
 #endif
 
-#ifdef HAVE_BDB
+#if defined(HAVE_BDB)
 static void *hash_open(const char *name, struct err *err)
 {
 	return db_table_open(&db_format_hash, name, err);
@@ -191,6 +192,21 @@ const struct table_type table_hash = {
 };
 const struct table_type table_btree = {
 	.name = "btree", .folds = true, .open = btree_open, .close = db_table_close, .lookup = db_table_lookup,
+	.changed = db_table_changed,
+};
+#elif defined(HAVE_LMDB)
+static void *served_open(const char *name, struct err *err)
+{
+	return served_index_renew(name, err) ? db_table_open(&db_format_lmdb, name, err) : NULL;
+}
+
+/* An LMDB file serves the name, and main.cf stays as it is: see tables/served_index.h. */
+const struct table_type table_hash = {
+	.name = "hash", .folds = true, .open = served_open, .close = db_table_close, .lookup = db_table_lookup,
+	.changed = db_table_changed,
+};
+const struct table_type table_btree = {
+	.name = "btree", .folds = true, .open = served_open, .close = db_table_close, .lookup = db_table_lookup,
 	.changed = db_table_changed,
 };
 #endif

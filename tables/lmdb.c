@@ -402,9 +402,16 @@ static void *reader_open(int fd, const char *file, struct err *err)
 	return NULL;
 }
 
-const struct db_format db_format_lmdb = {
-	.type = "lmdb", .suffix = ".lmdb", .nul = true, .sorted = true,
-	.open = reader_open, .close = reader_close, .get = reader_get, .walk = reader_walk,
-	.create = lmdb_writer_create, .open_for_change = lmdb_writer_open, .put = lmdb_writer_put,
-	.del = lmdb_writer_delete, .finish = lmdb_writer_finish,
-};
+#define LMDB_FORMAT(name)                                                                              \
+	{                                                                                              \
+		.type = (name), .suffix = ".lmdb", .nul = true, .sorted = true,                        \
+		.open = reader_open, .close = reader_close, .get = reader_get, .walk = reader_walk,    \
+		.create = lmdb_writer_create, .open_for_change = lmdb_writer_open,                     \
+		.put = lmdb_writer_put, .del = lmdb_writer_delete, .finish = lmdb_writer_finish,       \
+	}
+
+const struct db_format db_format_lmdb = LMDB_FORMAT("lmdb");
+#ifndef HAVE_BDB
+const struct db_format db_format_hash = LMDB_FORMAT("hash");
+const struct db_format db_format_btree = LMDB_FORMAT("btree");
+#endif

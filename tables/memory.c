@@ -13,7 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/log.h"
 #include "common/base/str.h"
+#include "tables/lines.h"
 #include "tables/table_types.h"
 
 struct entry {
@@ -144,32 +146,21 @@ static void *texthash_open(const char *name, struct err *err)
 {
 	struct memory *m = memory_create();
 	FILE *f = watch_file(m, name) ? fopen(name, "re") : NULL;
-	char *line = NULL;
-	size_t size = 0;
-	struct str logical = { 0 };
+	struct line_reader reader = line_reader_of_file(f);
+	struct slice line, key;
 
 	if (!f) {
 		err_set_errno(err, ERR_TEMPORARY, "open %s", name);
 		memory_close(m);
 		return NULL;
 	}
-	for (bool more = true; more;) {
-		more = getline(&line, &size, f) >= 0;
-		struct slice text = more ? slice_of(line) : SLICE_NONE;
-
-		if (more && (slice_trim(text).len == 0 || text.ptr[0] == '#'))
-			continue;
-		if (!more || (text.ptr[0] != ' ' && text.ptr[0] != '\t')) {
-			struct slice value = str_slice(&logical), key;
-
-			if (slice_word(&value, " \t\r\n", &key))
-				put_folded(m, key, slice_trim(value));
-			str_clear(&logical);
-		}
-		str_append(&logical, text);
+	while (line_reader_next(&reader, &line)) {
+		if (!reader.indented && line_take_key(&line, &key) && line.len > 0)
+			put_folded(m, key, line);
+		else
+			log_warning("%s, line %d: expected format: key whitespace value", name, reader.line);
 	}
-	str_free(&logical);
-	free(line);
+	line_reader_end(&reader);
 	fclose(f);
 	return m;
 }
@@ -267,6 +258,8 @@ static void read_groups(struct memory *m)
 	while ((g = getgrent()) != NULL) {
 		str_clear(&value);
 		str_printf(&value, "%s:x:%u:", g->gr_name, g->gr_gid);
+		for (size_t i = 0; g->gr_mem[i]; i++)
+			str_printf(&value, "%s%s", i ? "," : "", g->gr_mem[i]);
 		memory_put(m, slice_of(g->gr_name), str_slice(&value));
 	}
 	endgrent();

@@ -140,10 +140,20 @@ bool table_changed(struct table *table)
 	return table->impl && table->type->changed && table->type->changed(table->impl);
 }
 
+/* transport(5), generic(5) and their kin say so of patterns. */
+bool table_wants_whole_keys(const struct table *table)
+{
+	struct slice name = without_proxy(slice_of(table->spec)), type;
+
+	if (table->impl && table->type->wants_whole)
+		return table->type->wants_whole(table->impl);
+	slice_cut(&name, ':', &type);
+	return table_type_wants_whole(type);
+}
+
 /* --- lists --- */
 
-/* Words; a pair of braces keeps its text together. */
-static bool next_spec(struct slice *rest, struct slice *spec)
+bool table_next_spec(struct slice *rest, struct slice *spec)
 {
 	size_t at = 0, from, depth = 0;
 
@@ -167,7 +177,7 @@ struct table_list *table_list_open(const char *specs, struct err *err)
 	struct table_list *list = mem_alloc(sizeof(*list));
 	struct slice rest = slice_of(specs), spec;
 
-	while (next_spec(&rest, &spec)) {
+	while (table_next_spec(&rest, &spec)) {
 		struct table *table = open_lazily(spec, err);
 
 		if (!table) {
@@ -193,6 +203,16 @@ void table_list_close(struct table_list **listp)
 	*listp = NULL;
 }
 
+size_t table_list_count(const struct table_list *list)
+{
+	return list->count;
+}
+
+struct table *table_list_at(struct table_list *list, size_t index)
+{
+	return list->tables[index];
+}
+
 bool table_list_empty(const struct table_list *list)
 {
 	return list->count == 0;
@@ -211,15 +231,6 @@ enum table_result table_list_lookup(struct table_list *list, struct slice key, s
 	return TABLE_NOT_FOUND;
 }
 
-/* Patterns: transport(5), generic(5) and their kin say so. */
-static bool wants_whole_keys(const struct table *table)
-{
-	struct slice name = without_proxy(slice_of(table->spec)), type;
-
-	slice_cut(&name, ':', &type);
-	return table_type_wants_whole(type);
-}
-
 enum table_result table_list_ask(struct table_list *list, struct table_question *q, struct arena *arena,
 				 struct err *err)
 {
@@ -228,7 +239,7 @@ enum table_result table_list_ask(struct table_list *list, struct table_question 
 	q->value = SLICE_NONE;
 	for (size_t i = 0; i < list->count && result == TABLE_NOT_FOUND; i++) {
 		q->table = list->tables[i]->spec;
-		if (!q->partial || !wants_whole_keys(list->tables[i]))
+		if (!q->partial || !table_wants_whole_keys(list->tables[i]))
 			result = table_lookup(list->tables[i], q->key, arena, &q->value, err);
 	}
 	return result;

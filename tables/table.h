@@ -28,6 +28,8 @@ void table_keep_case(struct table *table);
 /* Key as given (case folded for types that fold); value in the arena.  An error is in *err and names the table. */
 enum table_result table_lookup(struct table *table, struct slice key, struct arena *arena,
 			       struct slice *value, struct err *err) MUST_USE;
+/* Is it a table of patterns, not to be asked for parts of keys? */
+bool table_wants_whole_keys(const struct table *table);
 /* Was the file behind it replaced or rewritten since it was opened?  One fstat/stat a call. */
 bool table_changed(struct table *table);
 
@@ -51,6 +53,8 @@ const struct config *tables_config(void);        /* NULL: none was given */
 struct table_list;
 struct table_list *table_list_open(const char *specs, struct err *err) MUST_USE;
 void table_list_close(struct table_list **list);
+size_t table_list_count(const struct table_list *list);
+struct table *table_list_at(struct table_list *list, size_t index);
 bool table_list_empty(const struct table_list *list);
 enum table_result table_list_lookup(struct table_list *list, struct slice key, struct arena *arena,
 				    struct slice *value, struct err *err) MUST_USE;

@@ -9,7 +9,7 @@ static const struct table_type *const types[] = {
 #ifdef HAVE_CDB
 	&table_cdb,
 #endif
-	&table_cidr, &table_fail,
+	&table_cidr, &table_environ, &table_fail,
 #if defined(HAVE_BDB) || defined(HAVE_LMDB)
 	&table_hash,
 #endif
@@ -20,13 +20,13 @@ static const struct table_type *const types[] = {
 #ifdef HAVE_PCRE
 	&table_pcre,
 #endif
-	&table_regexp, &table_static, &table_texthash, &table_unix,
+	&table_pipemap, &table_randmap, &table_regexp, &table_static, &table_texthash, &table_unionmap, &table_unix,
 };
 
 #define TYPE_COUNT (sizeof(types) / sizeof(types[0]))
 
 /* Types of servers: proxymap and commands have them, the other processes know their names. */
-static const char *const server_types[] = { "ldap", "mysql", "pgsql", "redis" };
+static const char *const server_types[] = { "ldap", "mysql", "pgsql", "redis", "socketmap", "sqlite", "tcp" };
 #define SERVER_COUNT (sizeof(server_types) / sizeof(server_types[0]))
 
 static const struct table_type *added[SERVER_COUNT];

@@ -15,10 +15,12 @@ struct table_type {
 	enum table_result (*lookup)(void *impl, struct slice key, struct arena *arena, struct slice *value,
 				    struct err *err);
 	bool (*changed)(void *impl); /* NULL: never */
+	bool (*wants_whole)(void *impl); /* instead of whole_keys, where it depends on the table */
 };
 
-extern const struct table_type table_btree, table_cdb, table_cidr, table_fail, table_hash, table_inline, table_lmdb, table_pcre, table_regexp,
-	table_static, table_texthash, table_unix;
+extern const struct table_type table_btree, table_cdb, table_cidr, table_environ, table_fail, table_hash,
+	table_inline, table_lmdb, table_pcre, table_pipemap, table_randmap, table_regexp, table_static, table_texthash,
+	table_unionmap, table_unix;
 const struct table_type *table_type_find(struct slice name);
 const struct table_type *table_type_at(size_t index); /* NULL at the end */
 /* Adds a type that only some programs have (tables/servers); before tables are opened. */
@@ -27,5 +29,8 @@ void table_types_add(const struct table_type *type);
 bool table_type_wants_whole(struct slice name);
 /* Does this type, one of this program or of proxymap, need the outside? */
 bool table_type_is_outside(struct slice name);
+
+/* The next word of a list of tables or values; a pair of braces keeps its text together. */
+bool table_next_spec(struct slice *rest, struct slice *spec);
 
 #endif

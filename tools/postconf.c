@@ -13,7 +13,10 @@
 #include "common/config/main_cf.h"
 #include "common/config/master_cf.h"
 #include "common/config/params.h"
+#include "tables/servers/servers.h"
 #include "tables/table_types.h"
+
+#define TABLE_TYPES_MAX 64
 
 #define OVERRIDES_MAX 100
 
@@ -350,6 +353,20 @@ static void add_override(const char *text)
 	me.overrides[me.override_count++].value = mem_slicedup(value);
 }
 
+/* The types that this build has. */
+static void show_tables(void)
+{
+	const char *names[TABLE_TYPES_MAX] = { "proxy" };
+	size_t count = 1;
+
+	server_types_add();
+	for (size_t i = 0; table_type_at(i) && count < TABLE_TYPES_MAX; i++)
+		names[count++] = table_type_at(i)->name;
+	qsort(names, count, sizeof(*names), by_name);
+	for (size_t i = 0; i < count; i++)
+		puts(names[i]);
+}
+
 int main(int argc, char **argv)
 {
 	int option;
@@ -378,8 +395,7 @@ int main(int argc, char **argv)
 	if (optind < argc && strchr(argv[optind], '=') && !me.master)
 		me.edit = true;
 	if (me.tables)
-		for (size_t i = 0; table_type_at(i); i++)
-			puts(table_type_at(i)->name);
+		show_tables();
 	else if (me.master)
 		show_master(argc - optind, argv + optind);
 	else if (me.edit || me.comment_out || me.remove)

@@ -22,4 +22,9 @@ void server_types_add(void)
 #ifdef HAVE_REDIS
 	table_types_add(&table_redis);
 #endif
+	table_types_add(&table_socketmap);
+#ifdef HAVE_SQLITE
+	table_types_add(&table_sqlite);
+#endif
+	table_types_add(&table_tcp);
 }
