@@ -65,7 +65,7 @@ SERVER_SRCS := $(filter-out %_test.c %_fuzz.c,$(patsubst %,tables/servers/%.c,po
                $(foreach t,$(SERVER_TYPES),$(wildcard tables/servers/$(t).c tables/servers/$(t)_*.c)))
 
 not_test  = $(filter-out %_test.c %_fuzz.c,$(1))
-LEFT_OUT  := $(foreach t,bdb cdb lmdb pcre,$(if $(filter $(t),$(LOCAL_TYPES)),,tables/$(t).c tables/$(t)_write.c)) $(if $(filter lmdb,$(LOCAL_TYPES)),,tables/served_index.c)
+LEFT_OUT  := $(foreach t,bdb cdb lmdb pcre,$(if $(filter $(t),$(LOCAL_TYPES)),,tables/$(t).c tables/$(t)_read.c tables/$(t)_write.c)) $(if $(filter lmdb,$(LOCAL_TYPES)),,tables/served_index.c)
 LIB_SRCS  := $(filter-out $(LEFT_OUT),$(call not_test,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c))))
 TOOL_LIB_SRCS := $(call not_test,$(wildcard tools/lib/*.c))
 TOOL_SRCS := $(call not_test,$(wildcard tools/*.c))

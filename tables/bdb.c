@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Berkeley DB reads DB_CONFIG from the working directory when it is given no
+ * Writing hash and btree files, by the library.  It reads DB_CONFIG from the working directory when it is given no
  * environment (CVE-2017-10140).  A private environment with an explicit home that holds
  * nothing, opened with flags that read no file, keeps it from looking there.
  */
-#include <byteswap.h>
 #include <db.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,12 +14,9 @@
 #include <unistd.h>
 
 #include "common/base/str.h"
-#include "tables/db_format.h"
+#include "tables/bdb.h"
 
 #define NO_HOME "/nonexistent"
-#define HASH_MAGIC  0x061561u
-#define BTREE_MAGIC 0x053162u
-#define READ_CACHE      (128u * 1024)
 #define WRITE_CACHE_MIN (32u * 1024 * 1024)
 #define WRITE_CACHE_MAX (512u * 1024 * 1024)
 
@@ -28,13 +24,6 @@ struct db_writer {
 	DB *db;
 	DB_ENV *env;
 	int lock_fd;             /* of a file that others read; -1: a new one */
-};
-
-struct bdb_reader {
-	DB *db;
-	DB_ENV *env;
-	int fd;
-	off_t size;              /* that its first page tells */
 };
 
 static bool db_error(struct err *err, const char *file, int code)
@@ -90,93 +79,6 @@ static bool open_pair(const char *file, const struct opening *how, DB **db, DB_E
 	close_pair(*db, *env);
 	return db_error(err, file, code);
 }
-
-/* --- reading --- */
-
-/* Pages that are not there are empty to the library, and their keys "not found".  Not to us. */
-static bool is_whole(const struct bdb_reader *r, struct err *err)
-{
-	struct stat st;
-
-	if (fstat(r->fd, &st) != 0)
-		return err_set_errno(err, ERR_TEMPORARY, "stat");
-	return st.st_size >= r->size || err_set(err, ERR_TEMPORARY, "the file is damaged: it ends too early");
-}
-
-/* From the first page: the size of pages and the number of the last. */
-static bool find_size(struct bdb_reader *r, struct err *err)
-{
-	enum { MAGIC_AT = 12, PAGE_SIZE_AT = 20, LAST_PAGE_AT = 32, HEAD = 72 };
-	uint8_t head[HEAD];
-	uint32_t magic, page_size, last;
-
-	if (!db_read_at(r->fd, 0, head, sizeof(head), err))
-		return false;
-	memcpy(&magic, head + MAGIC_AT, sizeof(magic));
-	memcpy(&page_size, head + PAGE_SIZE_AT, sizeof(page_size));
-	memcpy(&last, head + LAST_PAGE_AT, sizeof(last));
-	if (magic == bswap_32(HASH_MAGIC) || magic == bswap_32(BTREE_MAGIC)) {
-		page_size = bswap_32(page_size);
-		last = bswap_32(last);
-	} else if (magic != HASH_MAGIC && magic != BTREE_MAGIC) {
-		return err_set(err, ERR_TEMPORARY, "not a hash or btree file of Berkeley DB");
-	}
-	r->size = ((off_t)last + 1) * page_size;
-	return is_whole(r, err);
-}
-
-static void *reader_open(int fd, const char *file, struct err *err)
-{
-	static const struct opening how = { DB_UNKNOWN, DB_RDONLY, READ_CACHE, 0 };
-	struct bdb_reader *r = mem_alloc(sizeof(*r));
-
-	r->fd = fd;
-	if (find_size(r, err) && open_pair(file, &how, &r->db, &r->env, err))
-		return r;
-	free(r);
-	return NULL;
-}
-
-static void reader_close(void *reader)
-{
-	struct bdb_reader *r = reader;
-
-	close_pair(r->db, r->env);
-	free(r);
-}
-
-static int reader_get(void *reader, struct slice key, struct arena *arena, struct slice *value, struct err *err)
-{
-	struct bdb_reader *r = reader;
-	DBT k = { .data = (void *)(uintptr_t)key.ptr, .size = (uint32_t)key.len }, v = { 0 };
-	int code = r->db->get(r->db, NULL, &k, &v, 0);
-
-	if (code == DB_NOTFOUND)
-		return is_whole(r, err) ? 0 : -1;
-	if (code != 0) {
-		err_set(err, ERR_TEMPORARY, "%s", db_strerror(code));
-		return -1;
-	}
-	*value = arena_slice(arena, slice_make(v.data, v.size));
-	return 1;
-}
-
-static bool reader_walk(void *reader, db_entry_fn *fn, void *context, struct err *err)
-{
-	struct bdb_reader *r = reader;
-	DBC *cursor;
-	DBT k = { 0 }, v = { 0 };
-	int code = r->db->cursor(r->db, NULL, &cursor, 0);
-
-	if (code != 0)
-		return db_error(err, "read", code);
-	while ((code = cursor->c_get(cursor, &k, &v, DB_NEXT)) == 0)
-		fn(slice_make(k.data, k.size), slice_make(v.data, v.size), context);
-	cursor->c_close(cursor);
-	return code == DB_NOTFOUND || db_error(err, "read", code);
-}
-
-/* --- writing --- */
 
 static struct db_writer *writer_start(const char *file, const struct opening *how, int lock_fd, struct err *err)
 {
@@ -262,13 +164,13 @@ static bool writer_finish(struct db_writer *w, struct err *err)
 
 const struct db_format db_format_hash = {
 	.type = "hash", .suffix = ".db", .nul = true,
-	.open = reader_open, .close = reader_close, .get = reader_get, .walk = reader_walk,
+	.open = bdb_reader_open, .close = bdb_reader_close, .get = bdb_reader_get, .walk = bdb_reader_walk,
 	.create = create_hash, .open_for_change = writer_open, .put = writer_put, .del = writer_delete,
 	.finish = writer_finish,
 };
 const struct db_format db_format_btree = {
 	.type = "btree", .suffix = ".db", .nul = true, .sorted = true,
-	.open = reader_open, .close = reader_close, .get = reader_get, .walk = reader_walk,
+	.open = bdb_reader_open, .close = bdb_reader_close, .get = bdb_reader_get, .walk = bdb_reader_walk,
 	.create = create_btree, .open_for_change = writer_open, .put = writer_put, .del = writer_delete,
 	.finish = writer_finish,
 };
