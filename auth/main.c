@@ -159,6 +159,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 					      complete(config_text(c, "error_notice_recipient"), config_text(c, "myorigin")) };
 	gate_open(sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) + 1 : 2);
 	sessions_open(&settings);
+	tables_use_config(c);
 	tables_use_proxy(process_connect);
 	return open_counts(c, err) && profiles_open(c, process_connect, err);
 }

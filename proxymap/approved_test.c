@@ -93,6 +93,35 @@ static void proxy_read_maps_is_respected(void **state)
 	config_free(&config);
 }
 
+/* Tables that a process opens itself heed it too. */
+static void proxy_in_front_is_refused_elsewhere(void **state)
+{
+	struct err err = { 0 };
+	struct config *config;
+	struct table *table;
+	struct arena *arena = arena_create(0);
+	struct slice value;
+
+	write_file("main.cf", "proxy_read_maps = proxy:static:named\n");
+	config = config_load(dir, NULL, 0, &err);
+	assert_non_null(config);
+	tables_use_config(config);
+	table = table_open("proxy:static:named", &err);
+	assert_non_null(table);
+	table_close(&table);
+	assert_null(table_open("proxy:static:other", &err));
+	assert_non_null(strstr(err.text, "proxy_read_maps"));
+	assert_non_null(strstr(err.text, "proxy:static:other"));
+	struct table_list *list = table_list_open("proxy:static:other", &err);
+
+	assert_int_equal(table_list_lookup(list, SLICE("x"), arena, &value, &err), TABLE_ERROR);
+	assert_non_null(strstr(err.text, "proxy_read_maps"));
+	table_list_close(&list);
+	arena_free(&arena);
+	tables_use_config(NULL);
+	config_free(&config);
+}
+
 static int make_dir(void **state)
 {
 	return mkdtemp(dir) ? 0 : -1;
@@ -112,6 +141,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_what_is_named_is_served),
 		cmocka_unit_test(proxy_read_maps_is_respected),
+		cmocka_unit_test(proxy_in_front_is_refused_elsewhere),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -31,12 +31,26 @@ const struct config *tables_config(void)
 	return used_config;
 }
 
-/* "proxy:hash:/x" is hash:/x: opened here before the sandbox closes. */
+/* "proxy:hash:/x" is hash:/x: opened here before the sandbox closes, if proxy_read_maps has it. */
 static struct slice without_proxy(struct slice spec)
 {
 	while (slice_starts(spec, SLICE("proxy:")))
 		spec = slice_sub(spec, 6, spec.len);
 	return spec;
+}
+
+/* May this table be had with proxy: in front?  Asked by who opens it; for others' tables proxymap asks itself. */
+static bool is_proxied_by_right(struct slice spec, struct err *err)
+{
+	struct slice words, word;
+
+	if (!used_config || !slice_starts(spec, SLICE("proxy:")))
+		return true;
+	words = slice_of(config_text(used_config, "proxy_read_maps"));
+	while (slice_word(&words, " ,\t\r\n{}", &word))
+		if (slice_eq(word, spec))
+			return true;
+	return err_set(err, ERR_TEMPORARY, "proxy_read_maps does not have it: add it there, or leave \"proxy:\" out");
 }
 
 static struct table *open_lazily(struct slice spec, struct err *err)
@@ -59,6 +73,8 @@ static struct table *open_lazily(struct slice spec, struct err *err)
 
 	if (proxy_table_wanted() && table_type_is_outside(type_name))
 		table->proxy = proxy_table_create(table->spec);
+	else if (!is_proxied_by_right(spec, &table->open_error))
+		table->impl = NULL;
 	else if (type)
 		table->impl = type->open(text + type_name.len + 1, &table->open_error);
 	else

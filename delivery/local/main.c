@@ -257,6 +257,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 {
 	const struct config *c = info->config;
 
+	tables_use_config(c);
 	tables_use_proxy(process_connect);
 	me.settings = (struct local_settings){
 		.recipient_delimiter = config_text(c, "recipient_delimiter"),

@@ -70,6 +70,7 @@ bool smtp_security_load(struct smtp_security *s, const struct config *config, bo
 	if (s->wrapper && s->level < TLS_ENCRYPT)
 		return err_set(err, ERR_SYNTAX, "%s = yes needs a %s of encrypt or above",
 			       name_of((char[64]){ 0 }, lmtp, "tls_wrappermode"), name_of(name, lmtp, "tls_security_level"));
+	tables_use_config(config);
 	s->policies = table_list_open(config_text(config, name_of(name, lmtp, "tls_policy_maps")), err);
 	if (!s->policies)
 		return false;
