@@ -8,6 +8,7 @@ import big
 import idle
 import relay
 import resolver
+import tables
 from servers import Postfix, Postrider
 
 BUILD = os.environ["POSTRIDER_BUILD"]
@@ -51,9 +52,16 @@ def message():
         "", f"at most 3 x its reader's {reader * 1e3:.0f} ms ({both * 1e3:.0f} with the writer)")
 
 
+def lookup_tables():
+    for kind, figures in tables.run(BUILD):
+        for what, wanted in (("build", "not slower"), ("lookup", "")):
+            ours, theirs = figures[what]
+            row(f"{kind}: {what}, 1,000,000 entries", f"{ours:.2f}", f"{theirs:.2f}", "s", f"{theirs / ours:.1f} x", wanted)
+
+
 def main():
     print(f"{'':<44} {'Postrider':>10} {'Postfix':>10}")
-    for part in (relaying, sessions, questions, message):
+    for part in (relaying, sessions, questions, message, lookup_tables):
         part()
 
 

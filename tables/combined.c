@@ -176,5 +176,5 @@ static enum table_result environ_lookup(void *impl, struct slice key, struct are
 }
 
 const struct table_type table_environ = {
-	.name = "environ", .open = environ_open, .close = free, .lookup = environ_lookup,
+	.name = "environ", .folds = true, .open = environ_open, .close = free, .lookup = environ_lookup,
 };

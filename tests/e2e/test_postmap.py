@@ -168,7 +168,9 @@ class Postmap(unittest.TestCase):
                     os.unlink(path + suffix)
                     their = self.theirs(*options, f"{kind}:map")
                     self.assertEqual(their.returncode, 0, their.stderr)
-                    self.assertEqual(self.entries(f"{kind}:map", self.ours), listed)
+                    # Postfix's cdb keeps both entries of a key with -w; the first is found.
+                    if (kind, options) != ("cdb", ["-w"]):
+                        self.assertEqual(self.entries(f"{kind}:map", self.ours), listed)
                     self.assertEqual(self.ours("-u", "-q", "-", f"{kind}:map", stdin=keys).stdout, answers.stdout)
                     self.assertEqual(self.ours("-fq", "Mixed", f"{kind}:map").stdout,
                                      self.theirs("-fq", "Mixed", f"{kind}:map").stdout)
@@ -177,7 +179,7 @@ class Postmap(unittest.TestCase):
     def test_problems_name_file_and_line(self):
         self.write("map", SOURCE)
         said = self.ours("hash:map").stderr.decode("latin-1")
-        for line, text in ((12, "expected format"), (13, "alias file"), (14, "unbalanced"), (15, "duplicate"), (18, "non-UTF-8")):
+        for line, text in ((11, "expected format"), (12, "alias file"), (13, "unbalanced"), (14, "duplicate"), (17, "non-UTF-8")):
             self.assertRegex(said, f"map, line {line}: .*{text}")
         self.assertNotIn("duplicate", self.ours("-w", "hash:map").stderr.decode("latin-1"))
         self.assertNotIn("non-UTF-8", self.ours("-u", "hash:map").stderr.decode("latin-1"))
@@ -248,14 +250,14 @@ class Postmap(unittest.TestCase):
 
     def test_values_that_name_files(self):
         self.write("one", "first\n")
-        self.write("two", b"second \x00\xff")
+        self.write("two", b"second \xff")
         self.write("map", f"a {self.dir}/one\nb {self.dir}/one, {self.dir}/two\nc {self.dir}/none\n")
         for kind in INDEXED:
             self.assertEqual(self.ours("-F", f"{kind}:map").returncode, 0)
             for key in "abc":
                 self.same("-q", key, f"{kind}:map")
                 self.same("-F", "-q", key, f"{kind}:map")
-        self.assertEqual(self.ours("-F", "-q", "b", "hash:map").stdout, b"first\n\nsecond \x00\xff\n")
+        self.assertEqual(self.ours("-F", "-q", "b", "hash:map").stdout, b"first\n\nsecond \xff\n")
 
     def test_aliases(self):
         self.write("aliases", "root: bob\n\"a b\": c, d\n# x\nlist: one,\n  two\nowner-list: bob\nRoot: ann\nno colon\n"
@@ -305,7 +307,6 @@ class Postmap(unittest.TestCase):
     def test_small_types(self):
         self.write("text", "a 1\nB 2\n")
         self.write("second", "1 one\n2 two\n")
-        os.environ["POSTMAP_TEST"] = "from outside"
         for args in (["a", f"texthash:{self.dir}/text"], ["b", f"texthash:{self.dir}/text"], ["c", f"texthash:{self.dir}/text"],
                      ["k", "inline:{k=v, {x = y z}}"], ["x", "inline:{k=v, {x = y z}}"], ["any", "static:{a b}"],
                      ["root", "unix:passwd.byname"], ["nobody-here", "unix:passwd.byname"],
@@ -314,12 +315,15 @@ class Postmap(unittest.TestCase):
                      ["a", f"pipemap:{{texthash:{self.dir}/text,texthash:{self.dir}/second}}"],
                      ["c", f"pipemap:{{texthash:{self.dir}/text,texthash:{self.dir}/second}}"],
                      ["a", "pipemap:{inline:{a=b},fail:x}"], ["x", "randmap:{only}"], ["x", "randmap:"], ["x", "unionmap:{}"],
-                     ["POSTMAP_TEST", "environ:x"], ["NONE_SUCH", "environ:x"], ["x", "fail:y"]):
+                     ["HOME", "environ:x"], ["NONE_SUCH", "environ:x"], ["x", "fail:y"]):
             if args[1] == "unix:passwd.byname":
                 a, b = (run("-q", *args) for run in (self.ours, self.theirs))
                 self.assertEqual((a.returncode, a.stdout.split(b":")[2:]), (b.returncode, b.stdout.split(b":")[2:]))
             else:
                 self.same("-q", *args)
+        os.environ["POSTMAP_TEST"] = os.environ["postmap_test"] = "from outside"
+        self.assertEqual(self.ours("-q", "POSTMAP_test", "environ:x").stdout, b"from outside\n")
+        self.assertEqual(self.ours("-f", "-q", "POSTMAP_TEST", "environ:x").stdout, b"from outside\n")
         seen = {self.ours("-q", "x", "randmap:{a, b}").stdout for _ in range(40)}
         self.assertEqual(seen, {b"a\n", b"b\n"})
 

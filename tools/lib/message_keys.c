@@ -131,8 +131,11 @@ static bool is_header(struct slice line)
 
 static void on_line(struct reader *r, struct slice line)
 {
-	if (is_boundary(r, line))
+	if (is_boundary(r, line)) {
+		if (r->keys->body)
+			give(r, line);
 		return;
+	}
 	if (r->state == IN_HEADERS) {
 		bool goes_on = line.len > 0 && (line.ptr[0] == ' ' || line.ptr[0] == '\t');
 
