@@ -99,7 +99,11 @@ class SocketMap(socketserver.StreamRequestHandler):
             name, key = self.rfile.read(int(length) + 1)[:-1].split(b" ", 1)
             answer = {b"yes": b"OK " + name + b" has it", b"broken": b"TEMP later", b"worse": b"PERM never",
                       b"huge": b"OK " + b"x" * 99000}.get(key, b"NOTFOUND ")
-            self.wfile.write(b"%d:%s," % (len(answer), answer))
+            raw = {b"no number": b"abc:OK x,", b"too long": b"100001:", b"negative": b"-1:", b"no comma": b"4:OK x;",
+                   b"endless": b"1" * 100, b"gone": b"90:OK"}.get(key)
+            self.wfile.write(raw or b"%d:%s," % (len(answer), answer))
+            if raw:
+                return
 
 
 class TcpMap(socketserver.StreamRequestHandler):
@@ -361,6 +365,10 @@ class Postmap(unittest.TestCase):
         for key in ("yes", "no", "broken", "worse", "huge"):
             self.same("-q", key, spec)
         self.assertIn(b"later", self.ours("-q", "broken", spec).stderr)
+        for key in ("no number", "too long", "negative", "no comma", "endless", "gone"):
+            done = self.ours("-q", key, spec)
+            self.assertEqual((done.returncode, done.stdout), (1, b""), key)
+            self.assertIn(f"table {spec}: server".encode(), done.stderr)
         spec = f"tcp:127.0.0.1:{self.serve(TcpMap)}"
         for key in ("yes", "no", "two words", "broken"):
             self.same("-q", key, spec)
