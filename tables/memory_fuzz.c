@@ -30,7 +30,12 @@ static void ask(const char *spec, struct slice key)
 /* Files of others are not to be opened. */
 static bool is_harmless(const char *spec)
 {
-	return !strstr(spec, "hash:") && !strstr(spec, "btree:") && !strstr(spec, "unix:");
+	static const char *const with_files[] = { "hash:", "btree:", "lmdb:", "cdb:", "regexp:", "pcre:", "cidr:", "unix:" };
+
+	for (size_t i = 0; i < sizeof(with_files) / sizeof(with_files[0]); i++)
+		if (strstr(spec, with_files[i]))
+			return false;
+	return true;
 }
 
 /* A key, a line break, and the rest: a texthash file, an inline table, a list of tables. */
