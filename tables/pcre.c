@@ -2,10 +2,11 @@
 /*
  * pcre:/file: Perl's regular expressions, as pcre_table(5) describes them.
  *
- * What a key may cost has a bound.  The limits of the library do not give one with its JIT compiler: it does not
- * count steps within ".*" and kin.  So each pattern is compiled twice.  Short keys (addresses,
- * most header lines) take the fast form, in which even ".*.*.*x" is cheap at this length, and the match limit ends what
- * grows exponentially.  Long keys take a form that calls us at each item of the pattern, and we count.
+ * What a key may cost has a bound.  The library's limit on steps is not one: it begins anew at each place where a match may
+ * start, and with the JIT compiler some steps do not count.  So each pattern is compiled twice.  Keys of up to a line
+ * (addresses, nearly all of headers and bodies) take the fast form: at this length all that is less than exponential
+ * is cheap, and the library's limit ends the rest.  Longer keys take a form that calls us at each item of the
+ * pattern, and we count.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -14,10 +15,10 @@
 #include "common/base/str.h"
 #include "tables/pattern_file.h"
 
-#define SHORT_KEY   256
-#define MATCH_LIMIT 100000       /* of the library, for each place where a match may start */
+#define SHORT_KEY   1024
+#define MATCH_LIMIT 1000000      /* of the library, for each place where a match may start */
 #define HEAP_LIMIT  16384        /* KiB */
-#define BUDGET      10000000.0   /* steps for a key with all rules: about a quarter of a second */
+#define BUDGET      50000000.0   /* steps for a long key with all rules: about half a second */
 #define STEP_BYTES  16           /* bytes passed over that cost as much as a step */
 #define STACK_START (32 * 1024)
 #define STACK_MAX   (512 * 1024)
@@ -58,7 +59,6 @@ static bool prepare_library(void)
 	me.stack = pcre2_jit_stack_create(STACK_START, STACK_MAX, NULL);
 	if (!me.context || !me.data)
 		return false;
-	pcre2_set_match_limit(me.context, MATCH_LIMIT);
 	pcre2_set_depth_limit(me.context, MATCH_LIMIT);
 	pcre2_set_heap_limit(me.context, HEAP_LIMIT);
 	pcre2_jit_stack_assign(me.context, NULL, me.stack);
@@ -148,14 +148,15 @@ static enum pattern_outcome match_key(const void *compiled, struct pattern_match
 {
 	const struct pattern *p = compiled;
 	const char *text = match->key.ptr;
+	bool is_long = match->key.len > SHORT_KEY;
 	struct meter meter = { &match->budget, 0 };
 	PCRE2_UCHAR reason[128];
 	int code;
 
 	/* A pattern may have callouts of its own, so the function is there for the fast form too. */
 	pcre2_set_callout(me.context, on_step, &meter);
-	code = pcre2_match(match->key.len > SHORT_KEY ? p->counted : p->fast, (PCRE2_SPTR)text, match->key.len, 0, 0,
-			   me.data, me.context);
+	pcre2_set_match_limit(me.context, is_long ? UINT32_MAX : MATCH_LIMIT);
+	code = pcre2_match(is_long ? p->counted : p->fast, (PCRE2_SPTR)text, match->key.len, 0, 0, me.data, me.context);
 	if (code == PCRE2_ERROR_NOMATCH)
 		return PATTERN_NO;
 	if (code < 0) {
