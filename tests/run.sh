@@ -11,6 +11,9 @@ node=tests/e2e/node
 build=${B:-build-check}
 jobs=$(nproc)
 make -s -j"$jobs" B="$build" SANITIZE=1 tests || { echo "0 passed, 1 failed"; exit 1; }
+# hash: and btree: where there is no Berkeley DB.
+nobdb=("$build-nobdb/test/tables/served_index_test" "$build-nobdb/test/tables/db_table_test")
+make -s -j"$jobs" B="$build-nobdb" NO_BDB=1 SANITIZE=1 "${nobdb[@]}" || { echo "0 passed, 1 failed"; exit 1; }
 
 passed=0 failed=0
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
@@ -26,7 +29,7 @@ while IFS= read -r test; do
 	fi
 	passed=$((passed + ok)) failed=$((failed + bad))
 	printf '%-50s %3d passed, %d failed\n' "${test#"$build"/test/}" "$ok" "$bad"
-done < <(find "$build/test" -name '*_test' -type f | sort)
+done < <(find "$build/test" -name '*_test' -type f | sort; printf '%s\n' "${nobdb[@]}")
 
 while IFS= read -r line; do
 	echo "$line"
