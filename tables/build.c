@@ -238,12 +238,8 @@ static void drop_duplicates(struct build *b, struct entry **order)
 	for (size_t i = 1; i < b->count; i++) {
 		if (!slice_eq(order[i - 1]->key, order[i]->key))
 			continue;
-		if (b->how->replace) {
-			order[i - 1]->dropped = true;
-		} else {
-			order[i]->dropped = true;
-			/* The next is compared with the one that stays: they are equal anyway. */
-		}
+		/* The later one counts with -r, the first without. */
+		order[b->how->replace ? i - 1 : i]->dropped = true;
 	}
 	for (size_t i = 0; i < b->count; i++)
 		if (b->entries[i].dropped)
