@@ -8,7 +8,7 @@
 #include "delivery/local/local.h"
 #include "delivery/local/token.h"
 
-#define DEPTH_MAX 30
+#define DEPTH_MAX 20 /* levels: a task's stack is 128 KiB */
 
 static struct slice lower(const struct local_delivery *d, struct slice text)
 {
@@ -20,7 +20,8 @@ static struct slice lower(const struct local_delivery *d, struct slice text)
 	return text;
 }
 
-static void fail(struct local_delivery *d, const struct local_scope *scope, const char *dsn, const char *text)
+/* Apart, so that its text is not on the stack at each level. */
+static __attribute__((noinline)) void fail(struct local_delivery *d, const struct local_scope *scope, const char *dsn, const char *text)
 {
 	struct outcome o;
 
@@ -200,7 +201,7 @@ static size_t expand_addresses(struct local_delivery *d, const struct local_scop
 	return list.count;
 }
 
-static void include(struct local_delivery *d, const struct local_scope *scope, const char *path)
+static __attribute__((noinline)) void include(struct local_delivery *d, const struct local_scope *scope, const char *path)
 {
 	struct local_scope below = *scope;
 	struct str text = { 0 };
