@@ -20,15 +20,6 @@ static struct slice lower(const struct local_delivery *d, struct slice text)
 	return text;
 }
 
-/* Apart, so that its text is not on the stack at each level. */
-static __attribute__((noinline)) void fail(struct local_delivery *d, const struct local_scope *scope, const char *dsn, const char *text)
-{
-	struct outcome o;
-
-	outcome_set_dsn(&o, dsn, "%s", text);
-	local_conclude(d, scope, &o);
-}
-
 struct local_scope local_scope_below(struct local_delivery *d, const struct local_scope *parent, struct slice address)
 {
 	struct local_scope s = *parent;
@@ -55,7 +46,7 @@ static enum table_result look_up(struct local_delivery *d, const struct local_sc
 
 	if (result == TABLE_ERROR) {
 		log_warning("%.*s: %s", SLICE_FMT(d->job->job.queue_id), err.text);
-		fail(d, scope, "4.3.0", "alias database unavailable");
+		local_fail(d, scope, "4.3.0", "alias database unavailable");
 	}
 	return result;
 }
@@ -120,7 +111,7 @@ static bool expand_alias(struct local_delivery *d, const struct local_scope *sco
 	if (!below.user)
 		below.rights = table_rights(d, q.table);
 	if (find_owner(d, &below) && local_expand_list(d, &below, q.value) == 0)
-		fail(d, scope, "5.3.5", "the alias has no destination");
+		local_fail(d, scope, "5.3.5", "the alias has no destination");
 	return true;
 }
 
@@ -135,7 +126,7 @@ void local_expand(struct local_delivery *d, const struct local_scope *scope)
 		return;
 	}
 	if (scope->depth > DEPTH_MAX) {
-		fail(d, scope, "5.4.6", "aliases and .forward files are nested too deep");
+		local_fail(d, scope, "5.4.6", "aliases and .forward files are nested too deep");
 		return;
 	}
 	/* One that stands in its own expansion means the user. */
@@ -174,7 +165,7 @@ void local_expand_address(struct local_delivery *d, const struct local_scope *sc
 	address = router_canonical(d->settings->router, address, d->arena);
 	if (!router_resolve(d->settings->router, address, scope->sender, d->arena, &route, &err)) {
 		log_warning("%.*s: %s", SLICE_FMT(d->job->job.queue_id), err.text);
-		fail(d, scope, "4.3.0", "address resolution failed");
+		local_fail(d, scope, "4.3.0", "address resolution failed");
 	} else if (route.class_ != ROUTE_LOCAL) {
 		resend(d, scope, route.address);
 	} else {
@@ -193,7 +184,7 @@ static size_t expand_addresses(struct local_delivery *d, const struct local_scop
 
 	if (!address_parse_list(text, d->arena, &list, &err)) {
 		log_warning("%.*s: bad destination: %s", SLICE_FMT(d->job->job.queue_id), err.text);
-		fail(d, scope, "5.1.3", "bad address in an alias or .forward file");
+		local_fail(d, scope, "5.1.3", "bad address in an alias or .forward file");
 		return 1;
 	}
 	for (size_t i = 0; i < list.count; i++)
@@ -206,15 +197,17 @@ static __attribute__((noinline)) void include(struct local_delivery *d, const st
 	struct local_scope below = *scope;
 	struct str text = { 0 };
 	const struct passwd *p;
-	struct outcome o;
 	struct err err;
 	uid_t owner;
 	int found = -1;
 
 	if (!local_first_time(d, "include", slice_of(path)))
 		return;
+	below.depth++;
 	if (path[0] != '/')
-		err_set(&err, ERR_PERMANENT, ":include:%s: the path is not absolute", path);
+		err_set(&err, ERR_PERMANENT, "the path is not absolute");
+	else if (below.depth > DEPTH_MAX)
+		err_set(&err, ERR_PERMANENT, "nested too deep");
 	else
 		found = launcher_read(&scope->rights, path, true, &text, &owner, &err);
 	if (found > 0) {
@@ -226,15 +219,9 @@ static __attribute__((noinline)) void include(struct local_delivery *d, const st
 	} else {
 		log_warning("%.*s: :include:%s: %s", SLICE_FMT(d->job->job.queue_id), path,
 			    found == 0 ? "no such file" : err.text);
-		outcome_set_dsn(&o, "4.3.5", "cannot read the include file %s", path);
-		local_conclude(d, scope, &o);
+		local_fail(d, scope, "4.3.5", "cannot read the include file %s", path);
 	}
 	str_free(&text);
-}
-
-static void restricted(struct local_delivery *d, const struct local_scope *scope, const char *what)
-{
-	fail(d, scope, "5.7.1", what);
 }
 
 size_t local_expand_list(struct local_delivery *d, const struct local_scope *scope, struct slice list)
@@ -251,13 +238,13 @@ size_t local_expand_list(struct local_delivery *d, const struct local_scope *sco
 			continue;
 		case TOKEN_COMMAND:
 			if (!(d->settings->commands & scope->place))
-				restricted(d, scope, "mail to command is restricted");
+				local_fail(d, scope, "5.7.1", "mail to command is restricted");
 			else
 				local_deliver_command(d, scope, text);
 			break;
 		case TOKEN_FILE:
 			if (!(d->settings->files & scope->place))
-				restricted(d, scope, "mail to file is restricted");
+				local_fail(d, scope, "5.7.1", "mail to file is restricted");
 			else
 				local_deliver_file(d, scope, text);
 			break;

@@ -99,6 +99,9 @@ void local_send_forwards(struct local_delivery *d, const struct local_scope *sco
 
 /* main.c: a target's end: the log line, and the worst of all counts for qmgr. */
 void local_conclude(struct local_delivery *d, const struct local_scope *scope, const struct outcome *o);
+/* The same with a status of its own; its text is not on the caller's stack, which recursion needs. */
+void local_fail(struct local_delivery *d, const struct local_scope *scope, const char *dsn, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 void local_merge(struct local_delivery *d, const struct outcome *o);
 /* True the first time that it is asked for this kind and text. */
 bool local_first_time(struct local_delivery *d, const char *kind, struct slice text);

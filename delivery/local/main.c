@@ -36,6 +36,20 @@ void local_conclude(struct local_delivery *d, const struct local_scope *scope, c
 	local_merge(d, o);
 }
 
+void local_fail(struct local_delivery *d, const struct local_scope *scope, const char *dsn, const char *format, ...)
+{
+	struct str text = { 0 };
+	struct outcome o;
+	va_list ap;
+
+	va_start(ap, format);
+	str_vprintf(&text, format, ap);
+	va_end(ap);
+	outcome_set_dsn(&o, dsn, "%s", str_cstr(&text));
+	local_conclude(d, scope, &o);
+	str_free(&text);
+}
+
 bool local_first_time(struct local_delivery *d, const char *kind, struct slice text)
 {
 	struct slice key = slice_of(arena_printf(d->arena, "%s %.*s", kind, SLICE_FMT(text)));
@@ -55,19 +69,16 @@ static void deliver_one(struct local_delivery *d)
 	const struct local_scope top = { .sender = d->job->job.envelope.sender, .place = PLACE_ALIAS,
 					 .rights = { .name = d->settings->default_privs } };
 	struct local_scope scope = local_scope_below(d, &top, d->recipient->address);
-	struct outcome o;
 
 	scope.parent = NULL;
 	if (content_was_delivered_to(&d->job->content, d->recipient->address)) {
-		outcome_set_dsn(&o, "5.4.6", "mail forwarding loop for %.*s", SLICE_FMT(d->recipient->address));
-		local_conclude(d, &scope, &o);
+		local_fail(d, &scope, "5.4.6", "mail forwarding loop for %.*s", SLICE_FMT(d->recipient->address));
 		return;
 	}
 	local_expand(d, &scope);
 	local_send_forwards(d, &scope);
 	if (!d->worst.outcome) {
-		outcome_set_dsn(&o, "2.0.0", "expanded to nobody: discarded");
-		local_conclude(d, &scope, &o);
+		local_fail(d, &scope, "2.0.0", "expanded to nobody: discarded");
 	}
 }
 

@@ -35,7 +35,6 @@ static int forward_by(struct local_delivery *d, const struct local_scope *scope,
 {
 	struct local_scope below = *scope;
 	struct str text = { 0 };
-	struct outcome o;
 	struct err err;
 	uid_t owner;
 	int found = launcher_read(&scope->rights, path, false, &text, &owner, &err), done = 0;
@@ -45,8 +44,7 @@ static int forward_by(struct local_delivery *d, const struct local_scope *scope,
 	if (found > 0) {
 		done = local_expand_list(d, &below, arena_slice(d->arena, str_slice(&text))) > 0;
 	} else if (found < 0 && err.code == ERR_TEMPORARY) {
-		outcome_set_dsn(&o, "4.3.0", "%s", err.text);
-		local_conclude(d, scope, &o);
+		local_fail(d, scope, "4.3.0", "%s", err.text);
 		done = 1;
 	} else if (found < 0) {
 		log_warning("%.*s: %s: the file is not used", SLICE_FMT(d->job->job.queue_id), err.text);
@@ -81,14 +79,12 @@ static bool pass_by_map(struct local_delivery *d, const struct local_scope *scop
 			const char *parameter)
 {
 	struct slice value = SLICE_NONE;
-	struct outcome o;
 	struct err err;
 	enum table_result result = table_list_lookup(d->settings->map[map], scope->name, d->arena, &value, &err);
 
 	if (result == TABLE_ERROR) {
 		log_warning("%.*s: %s", SLICE_FMT(d->job->job.queue_id), err.text);
-		outcome_set_dsn(&o, "4.3.0", "table lookup problem");
-		local_conclude(d, scope, &o);
+		local_fail(d, scope, "4.3.0", "table lookup problem");
 		return true;
 	}
 	if (result == TABLE_NOT_FOUND)
@@ -133,17 +129,14 @@ static const char *mailbox_path(const struct local_delivery *d, const struct loc
 static void deliver_known(struct local_delivery *d, const struct local_scope *scope)
 {
 	const struct config *c = d->settings->config;
-	struct outcome o;
 	struct stat st;
 	bool failed;
 	const char *command = find_command(d, scope, &failed);
 
 	if (failed) {
-		outcome_set_dsn(&o, "4.3.0", "table lookup problem");
-		local_conclude(d, scope, &o);
+		local_fail(d, scope, "4.3.0", "table lookup problem");
 	} else if (config_bool(c, "require_home_directory") && stat(scope->user->home, &st) != 0 && errno == ENOENT) {
-		outcome_set_dsn(&o, "4.2.0", "cannot access home directory %s: %s", scope->user->home, strerror(errno));
-		local_conclude(d, scope, &o);
+		local_fail(d, scope, "4.2.0", "cannot access home directory %s: %s", scope->user->home, strerror(errno));
 	} else if (command) {
 		local_deliver_command(d, scope, command);
 	} else {
@@ -157,7 +150,6 @@ static void deliver_unknown(struct local_delivery *d, const struct local_scope *
 {
 	const struct config *c = d->settings->config;
 	const char *relay = config_text(c, "luser_relay");
-	struct outcome o;
 
 	if (pass_by_map(d, scope, MAP_FALLBACK, "fallback_transport"))
 		return;
@@ -166,15 +158,13 @@ static void deliver_unknown(struct local_delivery *d, const struct local_scope *
 		local_expand_address(d, scope, slice_of(relay));
 		return;
 	}
-	outcome_set_dsn(&o, "5.1.1", "unknown user: \"%.*s\"", SLICE_FMT(scope->name));
-	local_conclude(d, scope, &o);
+	local_fail(d, scope, "5.1.1", "unknown user: \"%.*s\"", SLICE_FMT(scope->name));
 }
 
 void local_deliver_user(struct local_delivery *d, const struct local_scope *above, bool forward)
 {
 	struct local_scope scope = *above;
 	struct local_user user;
-	struct outcome o;
 	int found = find_user(d, scope.name, &user);
 
 	if (found > 0) {
@@ -193,7 +183,6 @@ void local_deliver_user(struct local_delivery *d, const struct local_scope *abov
 	} else if (found == 0) {
 		deliver_unknown(d, &scope);
 	} else {
-		outcome_set_dsn(&o, "4.3.0", "cannot look up user \"%.*s\"", SLICE_FMT(scope.name));
-		local_conclude(d, &scope, &o);
+		local_fail(d, &scope, "4.3.0", "cannot look up user \"%.*s\"", SLICE_FMT(scope.name));
 	}
 }
