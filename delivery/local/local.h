@@ -97,7 +97,9 @@ void local_pass(struct local_delivery *d, const struct local_scope *scope, struc
 /* forward.c: new messages, one a sender, by cleanup. */
 void local_send_forwards(struct local_delivery *d, const struct local_scope *scope);
 
-/* main.c: a target's end: the log line, and the worst of all counts for qmgr. */
+/* deliver.c: the recipient; its result is d->worst. */
+void local_deliver(struct local_delivery *d);
+/* A target's end: the log line, and the worst of all counts for qmgr. */
 void local_conclude(struct local_delivery *d, const struct local_scope *scope, const struct outcome *o);
 /* The same with a status of its own; its text is not on the caller's stack, which recursion needs. */
 void local_fail(struct local_delivery *d, const struct local_scope *scope, const char *dsn, const char *format, ...)

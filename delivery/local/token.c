@@ -8,7 +8,7 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* To the comma or the end of the line that stands outside quotes, comments and brackets. */
+/* To the comma or the end of the line (left there) that stands outside quotes, comments and brackets. */
 static struct slice take_element(struct slice *rest)
 {
 	int comment = 0;
@@ -35,7 +35,7 @@ static struct slice take_element(struct slice *rest)
 	}
 	struct slice element = slice_sub(*rest, 0, i);
 
-	*rest = slice_sub(*rest, i + 1, rest->len);
+	*rest = slice_sub(*rest, i, rest->len);
 	return slice_trim(element);
 }
 
@@ -88,15 +88,15 @@ bool token_next(struct slice *rest, struct arena *arena, struct token *token)
 {
 	static const struct slice include = { ":include:", 9 };
 	struct slice element = SLICE_NONE;
-	bool at_line = true;
 
 	while (element.len == 0 && rest->len > 0) {
+		bool at_line = rest->ptr[0] != ',';
+
+		if (!at_line || rest->ptr[0] == '\n')
+			*rest = slice_sub(*rest, 1, rest->len);
 		if (at_line)
 			skip_comments(rest);
-		const char *start = rest->ptr;
-
 		element = take_element(rest);
-		at_line = rest->ptr > start && rest->ptr[-1] == '\n';
 	}
 	if (element.len == 0)
 		return false;
