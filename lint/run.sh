@@ -23,7 +23,7 @@ rank() {
 	case "$1" in
 	common/base/*) echo 1 ;; common/net/*) echo 2 ;; common/mail/*) echo 3 ;;
 	common/config/*|common/sasl/*) echo 4 ;; common/proto/*) echo 5 ;; common/process/*) echo 6 ;;
-	common/tls/*) echo 7 ;; tables/*) echo 8 ;; routing/*) echo 9 ;; *) echo 10 ;;
+	common/tls/*) echo 7 ;; tables/*) echo 8 ;; routing/*) echo 9 ;; delivery/lib/*) echo 10 ;; *) echo 11 ;;
 	esac
 }
 while IFS=: read -r file _ line; do
@@ -31,7 +31,7 @@ while IFS=: read -r file _ line; do
 	target=$(sed -E 's/.*"(.*)".*/\1/' <<<"$line")
 	from=$(rank "$file") to=$(rank "$target")
 	[ "$to" -le "$from" ] || say "$file includes $target, which lies above it"
-	if [ "$to" = 10 ] && [ "$(dirname "$file")" != "$(dirname "$target")" ] &&
+	if [ "$to" = 11 ] && [ "$(dirname "$file")" != "$(dirname "$target")" ] &&
 	   ! { [[ $file == tools/* ]] && [[ $target == tools/* ]]; }; then
 		say "$file includes $target of another process"
 	fi

@@ -152,8 +152,10 @@ static bool add_sockets(scmp_filter_ctx ctx, unsigned profile)
 		     add_equal(ctx, SCMP_SYS(socket), 0, AF_INET6);
 	if (profile & (SYS_UNIX | SYS_NSS))
 		ok = ok && add_equal(ctx, SCMP_SYS(socket), 0, AF_UNIX);
+	/* libnss_systemd looks which capabilities there are. */
 	if (profile & SYS_NSS)
-		ok = ok && add_equal(ctx, SCMP_SYS(socket), 0, AF_NETLINK);
+		ok = ok && add_equal(ctx, SCMP_SYS(socket), 0, AF_NETLINK) &&
+		     add_equal(ctx, SCMP_SYS(prctl), 0, PR_CAPBSET_READ);
 	return ok;
 }
 

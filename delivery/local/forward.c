@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -27,19 +26,37 @@ static bool put(int fd, struct slice data, off_t *at)
 	return true;
 }
 
+/* Delivered-To, by which a loop is seen, and the stored header block; CRLF. */
+static struct slice new_header(const struct local_delivery *d)
+{
+	const struct message_recipient *r = d->recipient;
+	const struct content_envelope e = { .original = r->original.len ? r->original : r->address, .delivered = r->address };
+	struct str head = { 0 }, out = { 0 };
+	struct slice rest, line;
+
+	if (d->settings->delivered & DELIVERED_FORWARD)
+		content_head(&head, &e, HEAD_ORIGINAL_TO | HEAD_DELIVERED_TO);
+	for (rest = str_slice(&head); slice_cut(&rest, '\n', &line);)
+		str_printf(&out, "%.*s\r\n", SLICE_FMT(line));
+	str_append(&out, d->job->content.new_header);
+	struct slice header = arena_slice(d->arena, str_slice(&out));
+
+	str_free(&head);
+	str_free(&out);
+	return header;
+}
+
 /* The stored header block in front becomes part of the new message's content. */
 static bool copy_content(const struct local_delivery *d, int fd, struct message_content *content)
 {
-	const struct message_layout *layout = &d->job->layout;
-	uint64_t skip = layout->replaces_header ? layout->content.header_length : 0;
-	off_t from = (off_t)(MESSAGE_CONTENT_OFFSET + skip);
-	off_t end = (off_t)(MESSAGE_CONTENT_OFFSET + layout->content.length), to = MESSAGE_CONTENT_OFFSET;
-	struct slice header = content_forward_header(d);
+	const struct message_layout *layout = &d->job->job.layout;
+	off_t from = (off_t)d->job->content.from, end = (off_t)d->job->content.to, to = MESSAGE_CONTENT_OFFSET;
+	struct slice header = new_header(d);
 	char *buf = mem_alloc(PIECE);
 	bool ok = put(fd, header, &to);
 
 	while (ok && from < end) {
-		ssize_t got = pread(d->job->fd, buf, end - from < (off_t)PIECE ? (size_t)(end - from) : PIECE, from);
+		ssize_t got = pread(d->job->job.fd, buf, end - from < (off_t)PIECE ? (size_t)(end - from) : PIECE, from);
 
 		ok = got > 0 && put(fd, slice_make(buf, (size_t)got), &to);
 		from += got > 0 ? got : 0;
@@ -51,40 +68,73 @@ static bool copy_content(const struct local_delivery *d, int fd, struct message_
 	return ok;
 }
 
-static struct local_outcome refused(const struct local_delivery *d, const struct cleanup_refusal *refusal)
+static void refused(struct outcome *o, const struct cleanup_refusal *refusal)
 {
-	return (struct local_outcome){ refusal->code >= 500 ? DELIVERY_BOUNCED : DELIVERY_DEFERRED,
-				       arena_strdup(d->arena, refusal->dsn),
-				       arena_printf(d->arena, "forwarding failed: %s", refusal->text) };
+	outcome_set(o, refusal->code >= 500 ? DELIVERY_BOUNCED : DELIVERY_DEFERRED, refusal->dsn, "forwarding failed: %s",
+		    refusal->text);
 }
 
-struct local_outcome forward_message(const struct local_delivery *d, struct ipc_client *cleanup,
-				     const struct slice *addresses, size_t count)
+static void submit(struct local_delivery *d, const struct message_envelope *envelope, struct outcome *o)
 {
-	struct message_envelope envelope = d->job->envelope;
-	struct message_recipient *recipients = arena_alloc(d->arena, count * sizeof(*recipients));
+	struct ipc_client *cleanup = d->settings->cleanup;
 	struct cleanup_session session;
 	struct cleanup_refusal refusal = { 0 };
 	struct message_content content;
 
-	for (size_t i = 0; i < count; i++) {
-		recipients[i] = *d->recipient;
-		recipients[i].address = addresses[i];
-		recipients[i].original = d->recipient->address;
-		recipients[i].status = RECIPIENT_PENDING;
-	}
-	envelope.origin = ORIGIN_FORWARD;
-	envelope.recipients = recipients;
-	envelope.recipient_count = count;
-	if (!cleanup_open(&session, cleanup, loop_now() + TIMEOUT, &refusal))
-		return refused(d, &refusal);
-	if (!copy_content(d, session.fd, &content)) {
-		cleanup_abort(&session);
-		return (struct local_outcome){ DELIVERY_DEFERRED, "4.3.0", "cannot copy the message for forwarding" };
+	if (!cleanup_open(&session, cleanup, loop_now() + TIMEOUT, &refusal)) {
+		refused(o, &refusal);
+		return;
 	}
 	const char *id = arena_strdup(d->arena, session.queue_id);
 
-	if (!cleanup_commit(&session, &envelope, &content, loop_now() + TIMEOUT, &refusal))
-		return refused(d, &refusal);
-	return (struct local_outcome){ DELIVERY_SENT, "2.0.0", arena_printf(d->arena, "forwarded as %s", id) };
+	if (!copy_content(d, session.fd, &content)) {
+		cleanup_abort(&session);
+		outcome_set_dsn(o, "4.3.0", "cannot copy the message for forwarding");
+	} else if (!cleanup_commit(&session, envelope, &content, loop_now() + TIMEOUT, &refusal)) {
+		refused(o, &refusal);
+	} else {
+		outcome_set_dsn(o, "2.0.0", "forwarded as %s", id);
+	}
+}
+
+/* Those with this sender, taken off the list. */
+static size_t take_with_sender(struct local_delivery *d, struct slice sender, struct message_recipient *recipients)
+{
+	struct local_forward **at = &d->forward;
+	size_t count = 0;
+
+	while (*at) {
+		struct local_forward *f = *at;
+
+		if (!slice_eq(f->sender, sender)) {
+			at = &f->next;
+			continue;
+		}
+		recipients[count] = *d->recipient;
+		recipients[count].address = f->address;
+		recipients[count].original = d->recipient->original.len ? d->recipient->original : d->recipient->address;
+		recipients[count++].status = RECIPIENT_PENDING;
+		*at = f->next;
+	}
+	return count;
+}
+
+void local_send_forwards(struct local_delivery *d, const struct local_scope *scope)
+{
+	size_t count = 0;
+
+	for (struct local_forward *f = d->forward; f; f = f->next)
+		count++;
+	while (d->forward) {
+		struct message_envelope envelope = d->job->job.envelope;
+		struct message_recipient *recipients = arena_alloc(d->arena, count * sizeof(*recipients));
+		struct outcome o = { 0 };
+
+		envelope.origin = ORIGIN_FORWARD;
+		envelope.sender = d->forward->sender;
+		envelope.recipients = recipients;
+		envelope.recipient_count = take_with_sender(d, envelope.sender, recipients);
+		submit(d, &envelope, &o);
+		local_conclude(d, scope, &o);
+	}
 }
