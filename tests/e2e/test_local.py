@@ -320,5 +320,37 @@ class Transports(Local):
         self.assertEqual(self.wait_lines("irc")[0], "dsn=2.0.0, status=sent (delivered to mailbox)")
 
 
+@unittest.skipUnless(ROOT, "mailboxes of several users: needs root")
+class Spool(unittest.TestCase):
+    """Mailboxes in one folder that is root's, or a group's."""
+
+    def deliver(self, mode, group):
+        mta = Instance({"local_mailbox_root": "", "home_mailbox": "", "forward_path": "", "local_recipient_maps": ""})
+        spool = mta.settings["mail_spool_directory"] = mta.dir + "/mailboxes"
+        mta.write_main_cf()
+        os.mkdir(spool)
+        os.chown(spool, 0, group)
+        os.chmod(spool, mode)
+        try:
+            mta.start()
+            with mta.smtp() as s:
+                s.sendmail("a@example.test", ["games@example.test", "root@example.test"], BODY)
+            for user in ("games", "root"):
+                wait_until(lambda: os.path.exists(f"{spool}/{user}") and os.path.getsize(f"{spool}/{user}") > 0, 30,
+                           "mailbox of " + user)
+                st = os.stat(f"{spool}/{user}")
+                self.assertEqual((st.st_uid, st.st_mode & 0o777), (pwd.getpwnam(user).pw_uid, 0o600))
+            mta.wait_log("status=sent (delivered to mailbox)")
+            self.assertEqual(sorted(os.listdir(spool)), ["games", "root"])
+        finally:
+            mta.close()
+
+    def test_folder_of_a_group(self):
+        self.deliver(0o2775, 8)
+
+    def test_folder_of_root(self):
+        self.deliver(0o755, 0)
+
+
 if __name__ == "__main__":
     unittest.main()
