@@ -55,14 +55,30 @@ static void add(struct approved *a, struct slice spec)
 	a->count++;
 }
 
-/* Words with a type that is asked through proxymap; braces hold tables of unionmap and kin together. */
+static void add_policy_service(struct approved *a, struct slice server)
+{
+	struct str spec = { 0 };
+
+	str_printf(&spec, "policy:%.*s", SLICE_FMT(server));
+	add(a, str_slice(&spec));
+	str_free(&spec);
+}
+
+/*
+ * Words with a type that is asked through proxymap, and servers after "check_policy_service"; braces hold
+ * tables of unionmap and kin together.
+ */
 static void add_words(struct approved *a, struct slice text, bool proxy)
 {
 	struct slice word;
+	bool service = false;
 
 	while (slice_word(&text, " ,\t\r\n{}", &word)) {
 		struct slice name = word, type;
 
+		if (service && !proxy)
+			add_policy_service(a, word);
+		service = slice_eq_nocase(word, SLICE("check_policy_service"));
 		if (slice_starts(word, PROXY) != proxy)
 			continue;
 		while (slice_starts(name, PROXY))
@@ -70,7 +86,8 @@ static void add_words(struct approved *a, struct slice text, bool proxy)
 		/* "!type:name" in a list of patterns. */
 		if (!proxy && name.len > 0 && name.ptr[0] == '!')
 			name = word = slice_sub(name, 1, name.len);
-		if (slice_cut(&name, ':', &type) && name.len > 0 && table_type_is_outside(type))
+		if (slice_cut(&name, ':', &type) && name.len > 0 && table_type_is_outside(type) &&
+		    !slice_eq(type, SLICE("policy")))
 			add(a, word);
 	}
 }

@@ -40,6 +40,9 @@ static void only_what_is_named_is_served(void **state)
 	write_file("main.cf", "virtual_alias_maps = hash:/x pgsql:/named, proxy:mysql:/proxied\n"
 			      "transport_maps = unionmap:{ldap:/inner,inline:{a=b}}\n"
 			      "my_class = check_client_access redis:/class, reject\n"
+			      "smtpd_sender_restrictions = check_policy_service unix:private/plain,\n"
+			      "  check_policy_service { inet:[::1]:10023, timeout=3s }\n"
+			      "other = policy:inet:host:1\n"
 			      "mynetworks = !pgsql:/negated 127.0.0.1\n"
 			      "unlisted = proxy:pgsql:/unlisted\n");
 	write_file("master.cf", "submission inet n - y - - smtpd\n"
@@ -55,6 +58,10 @@ static void only_what_is_named_is_served(void **state)
 	assert_true(serves(a, "pgsql:/negated"));
 	assert_true(serves(a, "pgsql:/from_master"));
 	assert_true(serves(a, "ldap:/braces"));
+	/* Policy services: what a restriction names. */
+	assert_true(serves(a, "policy:unix:private/plain"));
+	assert_true(serves(a, "policy:inet:[::1]:10023"));
+	assert_false(serves(a, "policy:inet:host:1"));
 	/* With proxy: what proxy_read_maps has; its default names the usual parameters. */
 	assert_true(serves(a, "proxy:mysql:/proxied"));
 	assert_false(serves(a, "mysql:/proxied"));

@@ -121,6 +121,7 @@ static bool take_record(ns_msg *msg, const ns_rr *rr, struct arena *arena, struc
 		r->preference = cursor_u16_be(&c);
 		return !c.failed && rdata_name(msg, rr, 2, arena, &r->name);
 	case DNS_PTR:
+	case DNS_NS:
 	case DNS_CNAME:
 		return rdata_name(msg, rr, 0, arena, &r->name);
 	case DNS_TXT:

@@ -2,7 +2,7 @@
 #include "resolver/wire.h"
 #include "tests/support/fuzz.h"
 
-static const enum dns_type types[] = { DNS_A, DNS_CNAME, DNS_PTR, DNS_MX, DNS_TXT, DNS_AAAA, DNS_TLSA };
+static const enum dns_type types[] = { DNS_A, DNS_NS, DNS_CNAME, DNS_PTR, DNS_MX, DNS_TXT, DNS_AAAA, DNS_TLSA };
 
 static void check_record(const struct dns_record *r, enum dns_type type)
 {
@@ -10,7 +10,7 @@ static void check_record(const struct dns_record *r, enum dns_type type)
 	FUZZ_CHECK(type != DNS_A || r->data.len == 4);
 	FUZZ_CHECK(type != DNS_AAAA || r->data.len == 16);
 	FUZZ_CHECK(type != DNS_TLSA || r->data.len > 3);
-	if (type == DNS_MX || type == DNS_PTR || type == DNS_CNAME)
+	if (type == DNS_MX || type == DNS_PTR || type == DNS_NS || type == DNS_CNAME)
 		FUZZ_CHECK(r->name.len > 0 && fuzz_printable(r->name));
 }
 

@@ -325,10 +325,10 @@ static bool counting_away(void *context, const struct auth_counting *counting, s
 
 static void test_limits(void **unused)
 {
-	struct smtpd_client client = { "unknown", "192.0.2.7", "1" };
+	struct policy_client client = { .name = "unknown", .address = "192.0.2.7", .port = "1" };
 	enum auth_over over = AUTH_WITHIN;
 	struct login_limits limits = { counting_over, &over, &client };
-	struct smtpd_reply reply = { .code = 0 };
+	struct smtp_reply reply = { .code = 0 };
 
 	assert_true(login_limits_message(&limits, SLICE("bob"), &reply));
 	assert_int_equal(reply.code, 0);

@@ -68,7 +68,7 @@ static size_t take_piece(struct session *s, struct transaction *t, struct slice 
 static void commit(struct session *s, bool bdat)
 {
 	struct transaction *t = s->transaction;
-	struct smtpd_reply refusal = { 0 };
+	struct smtp_reply refusal = { 0 };
 	char id[MESSAGE_ID_SIZE];
 
 	if (t->scan.bare_lf && s->settings->bare_lf == BARE_LF_REJECT)
@@ -80,6 +80,11 @@ static void commit(struct session *s, bool bdat)
 		reply_with(s, &refusal);
 		return;
 	}
+	if (!session_ask(s, POLICY_END_OF_DATA, SLICE_NONE)) {
+		transaction_free(s);
+		return;
+	}
+	session_take_effects(s, t);
 	snprintf(id, sizeof(id), "%s", s->ops->queue_id(t->file));
 	uint64_t length = t->scan.content.length;
 	bool done = s->ops->commit(&t->file, &t->envelope, &t->scan.content, &refusal);
@@ -119,6 +124,8 @@ void command_data(struct session *s, struct slice args)
 		reply(s, 501, "5.5.4", "Syntax: DATA");
 		return;
 	}
+	if (!session_ask(s, POLICY_DATA, SLICE_NONE))
+		return;
 	data_scan_start(&t->scan, true);
 	reply(s, 354, "", "End data with <CR><LF>.<CR><LF>");
 	while (status == STREAM_OK && !end) {
@@ -171,7 +178,7 @@ static bool parse_bdat(struct slice args, uint64_t *size, bool *last)
 }
 
 /* False: the chunk is to be thrown away, *r is the answer. */
-static bool chunk_wanted(const struct session *s, uint64_t size, bool last, struct smtpd_reply *r)
+static bool chunk_wanted(const struct session *s, uint64_t size, bool last, struct smtp_reply *r)
 {
 	const struct transaction *t = s->transaction;
 	uint64_t limit = s->settings->message_size_limit;
@@ -190,9 +197,8 @@ static bool chunk_wanted(const struct session *s, uint64_t size, bool last, stru
 }
 
 /* The message is lost: chunks that a client has sent already must not be taken for another's. */
-static void skip_chunk(struct session *s, uint64_t size, bool last, const struct smtpd_reply *r)
+static void drop_chunk(struct session *s, uint64_t size, bool last, const struct smtp_reply *r)
 {
-	log_reject(s, "BDAT", r, SLICE_NONE);
 	transaction_free(s);
 	s->bdat_failed = !last;
 	s->status = read_chunk(s, size, false);
@@ -200,9 +206,15 @@ static void skip_chunk(struct session *s, uint64_t size, bool last, const struct
 		reply_with(s, r);
 }
 
+static void skip_chunk(struct session *s, uint64_t size, bool last, const struct smtp_reply *r)
+{
+	log_reject(s, "BDAT", r, SLICE_NONE);
+	drop_chunk(s, size, last, r);
+}
+
 static void fail_chunk(struct session *s)
 {
-	struct smtpd_reply r = s->transaction->failure;
+	struct smtp_reply r = s->transaction->failure;
 
 	skip_chunk(s, 0, false, &r);
 }
@@ -210,7 +222,7 @@ static void fail_chunk(struct session *s)
 void command_bdat(struct session *s, struct slice args)
 {
 	struct transaction *t = s->transaction;
-	struct smtpd_reply refusal = { 0 };
+	struct smtp_reply refusal = { 0 };
 	uint64_t size;
 	bool last;
 
@@ -227,6 +239,10 @@ void command_bdat(struct session *s, struct slice args)
 		return;
 	}
 	if (!t->bdat) {
+		if (!session_ask_quietly(s, POLICY_DATA, SLICE_NONE, &refusal)) {
+			drop_chunk(s, size, last, &refusal);
+			return;
+		}
 		t->bdat = true;
 		data_scan_start(&t->scan, false);
 	}

@@ -148,7 +148,7 @@ static bool wants_utf8(struct slice args)
 
 static bool mail_parameters(struct session *s, struct transaction *t, struct slice rest)
 {
-	struct smtpd_reply too_big;
+	struct smtp_reply too_big;
 	struct slice word;
 
 	while (slice_word(&rest, " \t", &word)) {
@@ -225,7 +225,8 @@ void command_mail(struct session *s, struct slice args)
 		transaction_free(s);
 		return;
 	}
-	if (!session_count_message(s)) {
+	if (!session_count(s, EVENT_MESSAGE) || (!s->settings->delay_reject && !session_ask(s, POLICY_SENDER, SLICE_NONE)) ||
+	    !session_count_message(s)) {
 		transaction_free(s);
 		return;
 	}
@@ -266,7 +267,7 @@ static bool over_limit(struct session *s, struct transaction *t)
 	return true;
 }
 
-static void keep_recipient(struct transaction *t, const struct message_recipient *r)
+void transaction_add_recipient(struct transaction *t, const struct message_recipient *r)
 {
 	struct message_envelope *e = &t->envelope;
 
@@ -282,9 +283,20 @@ static void keep_recipient(struct transaction *t, const struct message_recipient
 	e->recipients[e->recipient_count++] = *r;
 }
 
+static void log_client(struct session *s, struct transaction *t)
+{
+	struct str more = { 0 };
+
+	if (s->login.user.len)
+		str_printf(&more, ", sasl_method=%s, sasl_username=%s", str_cstr(&s->login.method), str_cstr(&s->login.user));
+	session_describe_origin(s, &more);
+	log_info("%s: client=%s[%s]%s", s->ops->queue_id(t->file), s->client->name, s->client->address, str_cstr(&more));
+	str_free(&more);
+}
+
 static bool open_file(struct session *s, struct transaction *t)
 {
-	struct smtpd_reply refusal = { 0 };
+	struct smtp_reply refusal = { 0 };
 
 	if (t->file)
 		return true;
@@ -294,11 +306,7 @@ static bool open_file(struct session *s, struct transaction *t)
 		reply_with(s, &refusal);
 		return false;
 	}
-	if (s->login.user.len)
-		log_info("%s: client=%s[%s], sasl_method=%s, sasl_username=%s", s->ops->queue_id(t->file), s->client->name,
-			 s->client->address, str_cstr(&s->login.method), str_cstr(&s->login.user));
-	else
-		log_info("%s: client=%s[%s]", s->ops->queue_id(t->file), s->client->name, s->client->address);
+	log_client(s, t);
 	return true;
 }
 
@@ -306,7 +314,6 @@ void command_rcpt(struct session *s, struct slice args)
 {
 	struct transaction *t = s->transaction;
 	struct message_recipient r = { .status = RECIPIENT_PENDING };
-	struct smtpd_reply refusal = { 0 };
 	struct slice rest;
 	struct err err;
 
@@ -333,16 +340,9 @@ void command_rcpt(struct session *s, struct slice args)
 	}
 	if (!rcpt_parameters(s, t, &r, rest))
 		return;
-	struct smtpd_facts facts = { s->client, str_slice(&s->helo), t->envelope.sender, r.address,
-				     t->envelope.smtputf8, t->envelope.sasl_login, false };
-
-	if (!s->ops->recipient(s->ops->context, &facts, t->arena, &refusal)) {
-		log_reject(s, "RCPT", &refusal, r.address);
-		reply_with(s, &refusal);
+	if (!session_count(s, EVENT_RECIPIENT) || !session_ask(s, POLICY_RECIPIENT, r.address) || !session_count_recipient(s) ||
+	    !open_file(s, t))
 		return;
-	}
-	if (!session_count_recipient(s) || !open_file(s, t))
-		return;
-	keep_recipient(t, &r);
+	transaction_add_recipient(t, &r);
 	reply(s, 250, "2.1.5", "Ok");
 }

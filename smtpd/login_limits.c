@@ -5,14 +5,14 @@
 
 #include "common/base/log.h"
 
-static void say(struct smtpd_reply *reply, int code, const char *dsn, const char *text)
+static void say(struct smtp_reply *reply, int code, const char *dsn, const char *text)
 {
 	reply->code = code;
 	snprintf(reply->dsn, sizeof(reply->dsn), "%s", dsn);
 	snprintf(reply->text, sizeof(reply->text), "%s", text);
 }
 
-static bool check(const struct login_limits *limits, const struct auth_counting *counting, struct smtpd_reply *reply)
+static bool check(const struct login_limits *limits, const struct auth_counting *counting, struct smtp_reply *reply)
 {
 	struct auth_verdict verdict;
 	struct err err = { 0 };
@@ -36,14 +36,14 @@ static bool check(const struct login_limits *limits, const struct auth_counting 
 	return false;
 }
 
-bool login_limits_message(const struct login_limits *limits, struct slice login, struct smtpd_reply *reply)
+bool login_limits_message(const struct login_limits *limits, struct slice login, struct smtp_reply *reply)
 {
 	struct auth_counting counting = { login, 1, 0 };
 
 	return check(limits, &counting, reply);
 }
 
-bool login_limits_recipient(const struct login_limits *limits, struct slice login, struct smtpd_reply *reply)
+bool login_limits_recipient(const struct login_limits *limits, struct slice login, struct smtp_reply *reply)
 {
 	struct auth_counting counting = { login, 0, 1 };
 

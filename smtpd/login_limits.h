@@ -19,11 +19,11 @@ typedef bool login_count_fn(void *context, const struct auth_counting *counting,
 struct login_limits {
 	login_count_fn *count;
 	void *context;
-	const struct smtpd_client *client;
+	const struct policy_client *client;
 };
 
 /* False: refused with 450 (or 451 when it cannot be told now), *reply says how; logged. */
-bool login_limits_message(const struct login_limits *limits, struct slice login, struct smtpd_reply *reply) MUST_USE;
-bool login_limits_recipient(const struct login_limits *limits, struct slice login, struct smtpd_reply *reply) MUST_USE;
+bool login_limits_message(const struct login_limits *limits, struct slice login, struct smtp_reply *reply) MUST_USE;
+bool login_limits_recipient(const struct login_limits *limits, struct slice login, struct smtp_reply *reply) MUST_USE;
 
 #endif

@@ -14,7 +14,8 @@
 #include "common/proto/cleanup_proto.h"
 #include "common/proto/resolver_proto.h"
 #include "common/tls/server.h"
-#include "smtpd/restrictions.h"
+#include "policy/policy.h"
+#include "smtpd/smtpd.h"
 #include "tables/table.h"
 
 #define OPEN_TIMEOUT   60
@@ -26,7 +27,7 @@ static struct {
 	struct smtpd_settings settings;
 	struct smtpd_settings lenient;         /* for the clients of bare_lf_exclusions */
 	struct match_list *bare_lf_exclusions;
-	struct restrictions *restrictions;
+	struct policy *policy;
 	struct smtpd_tls tls;
 	struct smtpd_auth auth;
 	struct ipc_client *cleanup, *resolver;
@@ -41,14 +42,14 @@ struct smtpd_file {
 	struct cleanup_session session;
 };
 
-static void take_refusal(struct smtpd_reply *reply, const struct cleanup_refusal *refusal)
+static void take_refusal(struct smtp_reply *reply, const struct cleanup_refusal *refusal)
 {
 	reply->code = refusal->code;
 	snprintf(reply->dsn, sizeof(reply->dsn), "%s", refusal->dsn);
 	snprintf(reply->text, sizeof(reply->text), "%s", refusal->text);
 }
 
-static struct smtpd_file *file_open(void *context, struct smtpd_reply *reply)
+static struct smtpd_file *file_open(void *context, struct smtp_reply *reply)
 {
 	struct smtpd_file *file = mem_alloc(sizeof(*file));
 	struct cleanup_refusal refusal = { 0 };
@@ -72,7 +73,7 @@ static int file_descriptor(const struct smtpd_file *file)
 }
 
 static bool file_commit(struct smtpd_file **file, const struct message_envelope *envelope,
-			const struct message_content *content, struct smtpd_reply *reply)
+			const struct message_content *content, struct smtp_reply *reply)
 {
 	struct cleanup_refusal refusal = { 0 };
 	bool done = cleanup_commit(&(*file)->session, envelope, content, loop_now() + COMMIT_TIMEOUT,
@@ -98,50 +99,81 @@ struct connection {
 	int fd;
 	char address[INET6_ADDRSTRLEN];
 	char port[8];
+	char server_address[INET6_ADDRSTRLEN];
+	char server_port[8];
 	bool loopback;
 };
 
 /* Does the name have this address?  A name that does not is somebody's claim. */
-static bool name_is_confirmed(const struct connection *c, struct slice name, struct arena *arena)
+static enum policy_name_status confirm_name(const struct connection *c, const char *name, struct arena *arena)
 {
 	enum dns_type type = strchr(c->address, ':') ? DNS_AAAA : DNS_A;
 	struct dns_answer answer;
 	char text[INET6_ADDRSTRLEN];
 
-	resolver_query(server.resolver, name, type, loop_now() + NAME_TIMEOUT, arena, &answer);
+	resolver_query(server.resolver, slice_of(name), type, loop_now() + NAME_TIMEOUT, arena, &answer);
 	for (size_t i = 0; i < answer.count; i++)
 		if (inet_ntop(type == DNS_A ? AF_INET : AF_INET6, answer.records[i].data.ptr, text, sizeof(text)) &&
 		    strcmp(text, c->address) == 0)
-			return true;
-	return false;
+			return POLICY_NAME_KNOWN;
+	return answer.status == DNS_TEMPORARY || answer.status == DNS_BOGUS ? POLICY_NAME_TEMPORARY : POLICY_NAME_NONE;
 }
 
-/* The client's name by PTR, confirmed; "unknown" else. */
-static const char *find_name(const struct connection *c, struct arena *arena)
+static void ask_ptr(const struct connection *c, struct arena *arena, struct dns_answer *answer)
 {
-	struct dns_answer answer;
 	struct sockaddr_in v4 = { .sin_family = AF_INET };
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
 	const struct sockaddr *address = (const struct sockaddr *)&v4;
 
-	if (c->loopback)
-		return "localhost";
-	if (!server.name_lookup)
-		return "unknown";
+	*answer = (struct dns_answer){ .status = DNS_NXDOMAIN };
 	if (inet_pton(AF_INET, c->address, &v4.sin_addr) != 1) {
 		if (inet_pton(AF_INET6, c->address, &v6.sin6_addr) != 1)
-			return "unknown";
+			return;
 		address = (const struct sockaddr *)&v6;
 	}
-	resolver_query_ptr(server.resolver, address, loop_now() + NAME_TIMEOUT, arena, &answer);
-	for (size_t i = 0; i < answer.count && i < 5; i++)
-		if (address_valid_hostname(answer.records[i].name) &&
-		    name_is_confirmed(c, answer.records[i].name, arena))
-			return arena_cstr(arena, answer.records[i].name);
-	return "unknown";
+	resolver_query_ptr(server.resolver, address, loop_now() + NAME_TIMEOUT, arena, answer);
 }
 
-static const struct smtpd_settings *settings_for(const struct smtpd_client *client)
+/* The client's name by PTR, and whether that is confirmed. */
+static void find_name(const struct connection *c, struct policy_client *client, struct arena *arena)
+{
+	struct dns_answer answer;
+
+	client->name = client->reverse_name = "unknown";
+	client->name_status = client->reverse_status = POLICY_NAME_NONE;
+	if (c->loopback) {
+		client->name = client->reverse_name = "localhost";
+		client->name_status = client->reverse_status = POLICY_NAME_KNOWN;
+		return;
+	}
+	if (!server.name_lookup)
+		return;
+	ask_ptr(c, arena, &answer);
+	if (answer.status == DNS_TEMPORARY || answer.status == DNS_BOGUS)
+		client->name_status = client->reverse_status = POLICY_NAME_TEMPORARY;
+	for (size_t i = 0; i < answer.count && i < 5; i++) {
+		const char *name;
+
+		if (!address_valid_hostname(answer.records[i].name))
+			continue;
+		name = arena_cstr(arena, answer.records[i].name);
+		if (client->reverse_status != POLICY_NAME_KNOWN)
+			client->reverse_name = name;
+		client->reverse_status = POLICY_NAME_KNOWN;
+		client->name_status = confirm_name(c, name, arena);
+		if (client->name_status == POLICY_NAME_KNOWN) {
+			client->name = client->reverse_name = name;
+			return;
+		}
+	}
+}
+
+static bool ask_policy(void *context, const struct policy_question *question, struct smtp_reply *reply)
+{
+	return policy_ask(context, question, reply);
+}
+
+static const struct smtpd_settings *settings_for(const struct policy_client *client)
 {
 	struct err err;
 	enum table_result excluded = match_list_test_client(server.bare_lf_exclusions, slice_of(client->name),
@@ -156,10 +188,12 @@ static void serve(void *arg)
 {
 	struct connection *c = arg;
 	struct arena *arena = arena_create(256);
-	struct smtpd_ops ops = { server.restrictions, restrictions_recipient, file_open, file_queue_id,
-				 file_descriptor, file_commit, file_abort };
-	struct smtpd_client client = { find_name(c, arena), c->address, c->port };
+	struct smtpd_ops ops = { .context = server.policy, .ask = ask_policy, .open = file_open, .queue_id = file_queue_id,
+				 .descriptor = file_descriptor, .commit = file_commit, .abort = file_abort };
+	struct policy_client client = { .address = c->address, .port = c->port, .server_address = c->server_address,
+					.server_port = c->server_port };
 
+	find_name(c, &client, arena);
 	smtpd_serve(stream_of_fd(c->fd), settings_for(&client), &ops, &client);
 	free(c);
 	arena_free(&arena);
@@ -168,24 +202,33 @@ static void serve(void *arg)
 		process_accepting(true);
 }
 
-static void describe_peer(struct connection *c, const struct sockaddr *peer)
+static void describe(const struct sockaddr *end, char address[INET6_ADDRSTRLEN], char port[8])
 {
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)peer;
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)peer;
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)end;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)end;
 
-	snprintf(c->address, sizeof(c->address), "unknown");
-	if (peer->sa_family == AF_INET) {
-		inet_ntop(AF_INET, &v4->sin_addr, c->address, sizeof(c->address));
-		snprintf(c->port, sizeof(c->port), "%u", ntohs(v4->sin_port));
-		c->loopback = ntohl(v4->sin_addr.s_addr) >> 24 == 127;
-	} else if (peer->sa_family == AF_INET6) {
+	snprintf(address, INET6_ADDRSTRLEN, "unknown");
+	if (end->sa_family == AF_INET) {
+		inet_ntop(AF_INET, &v4->sin_addr, address, INET6_ADDRSTRLEN);
+		snprintf(port, 8, "%u", ntohs(v4->sin_port));
+	} else if (end->sa_family == AF_INET6) {
 		if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
-			inet_ntop(AF_INET, v6->sin6_addr.s6_addr + 12, c->address, sizeof(c->address));
+			inet_ntop(AF_INET, v6->sin6_addr.s6_addr + 12, address, INET6_ADDRSTRLEN);
 		else
-			inet_ntop(AF_INET6, &v6->sin6_addr, c->address, sizeof(c->address));
-		snprintf(c->port, sizeof(c->port), "%u", ntohs(v6->sin6_port));
-		c->loopback = IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+			inet_ntop(AF_INET6, &v6->sin6_addr, address, INET6_ADDRSTRLEN);
+		snprintf(port, 8, "%u", ntohs(v6->sin6_port));
 	}
+}
+
+static void describe_ends(struct connection *c, const struct sockaddr *peer)
+{
+	struct sockaddr_storage here = { .ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(here);
+
+	describe(peer, c->address, c->port);
+	c->loopback = strncmp(c->address, "127.", 4) == 0 || strcmp(c->address, "::1") == 0;
+	if (getsockname(c->fd, (struct sockaddr *)&here, &len) == 0)
+		describe((const struct sockaddr *)&here, c->server_address, c->server_port);
 }
 
 static void accept_client(int fd, const struct sockaddr *peer, socklen_t peer_len)
@@ -194,7 +237,7 @@ static void accept_client(int fd, const struct sockaddr *peer, socklen_t peer_le
 	int on = 1;
 
 	c->fd = fd;
-	describe_peer(c, peer);
+	describe_ends(c, peer);
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (!task_spawn(&server.sessions, serve, c)) {
 		log_warning("no memory for a session with %s", c->address);
@@ -290,6 +333,23 @@ static bool load_auth(const struct process_info *info, struct err *err)
 				  &s->tls_options, err);
 }
 
+/* Who may speak for others; footers by table. */
+static bool load_lists(const struct config *c, struct err *err)
+{
+	struct smtpd_settings *s = &server.settings;
+
+	s->xclient = match_list_open(config_text(c, "smtpd_authorized_xclient_hosts"), MATCH_NETWORK, err);
+	if (!s->xclient)
+		return err_prefix(err, "smtpd_authorized_xclient_hosts");
+	s->xforward = match_list_open(config_text(c, "smtpd_authorized_xforward_hosts"), MATCH_NETWORK, err);
+	if (!s->xforward)
+		return err_prefix(err, "smtpd_authorized_xforward_hosts");
+	if (!*config_text(c, "smtpd_reject_footer_maps"))
+		return true;
+	s->reject_footer_maps = table_list_open(config_text(c, "smtpd_reject_footer_maps"), err);
+	return s->reject_footer_maps || err_prefix(err, "smtpd_reject_footer_maps");
+}
+
 static bool open_process(const struct process_info *info, struct err *err)
 {
 	const struct config *c = info->config;
@@ -312,18 +372,21 @@ static bool open_process(const struct process_info *info, struct err *err)
 		.vrfy = !config_bool(c, "disable_vrfy_command"),
 		.smtputf8 = config_bool(c, "smtputf8_enable"),
 		.strict_envelopes = config_bool(c, "strict_rfc821_envelopes"),
+		.delay_reject = config_bool(c, "smtpd_delay_reject"),
+		.discard_ehlo_keywords = config_text(c, "smtpd_discard_ehlo_keywords"),
+		.reject_footer = config_text(c, "smtpd_reject_footer"),
 		.forbid_unauth_pipelining = config_bool(c, "smtpd_forbid_unauth_pipelining"),
 	};
 	if (!load_tls(info, err) || !load_auth(info, err))
 		return false;
 	server.session_limit = info->process_limit > 0 ? info->process_limit : config_int(c, "smtpd_session_limit");
 	server.name_lookup = config_bool(c, "smtpd_peername_lookup");
-	server.lenient = server.settings;
-	server.lenient.bare_lf = BARE_LF_ALLOW;
-	server.restrictions = restrictions_create(c, err);
-	if (!server.restrictions ||
+	server.policy = policy_create(c, err);
+	if (!server.policy || !load_lists(c, err) ||
 	    !parse_bare_lf(config_text(c, "smtpd_forbid_bare_newline"), &server.settings.bare_lf, err))
 		return false;
+	server.lenient = server.settings;
+	server.lenient.bare_lf = BARE_LF_ALLOW;
 	server.bare_lf_exclusions =
 		match_list_open(config_text(c, "smtpd_forbid_bare_newline_exclusions"), MATCH_NETWORK, err);
 	return server.bare_lf_exclusions || err_prefix(err, "smtpd_forbid_bare_newline_exclusions");
@@ -334,7 +397,7 @@ static void watch_tables(void *arg)
 	while (task_sleep(TABLE_CHECK) == TASK_READY) {
 		if (process_retiring())
 			return;
-		if (restrictions_changed(server.restrictions) || match_list_changed(server.bare_lf_exclusions)) {
+		if (policy_changed(server.policy) || match_list_changed(server.bare_lf_exclusions)) {
 			process_retire("table changed");
 			return;
 		}
@@ -349,6 +412,7 @@ static void start(const struct process_info *info)
 		server.auth.client = ipc_client_create("auth", &auth_protocol, process_connect);
 	server.cleanup = ipc_client_create("cleanup", &cleanup_protocol, process_connect);
 	server.resolver = ipc_client_create("resolver", &resolver_protocol, process_connect);
+	policy_connect(server.policy, process_connect);
 	task_spawn(&server.background, watch_tables, NULL);
 }
 

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* STARTTLS, TLS from the first byte on, and AUTH: what makes a session private, and somebody's. */
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "common/base/log.h"
 #include "common/tls/server.h"
@@ -79,6 +76,10 @@ bool session_start_tls(struct session *s)
 	if (tls->loglevel > 0)
 		log_tls(s);
 	start_anew(s);
+	if (!s->tls->resumed && !session_count(s, EVENT_NEW_TLS)) {
+		s->quit = true;
+		return false;
+	}
 	return !certificate_missing(s);
 }
 
@@ -118,23 +119,6 @@ void session_describe_tls(const struct session *s, struct arena *arena, struct m
 
 /* --- AUTH --- */
 
-/* The local end of the connection, as text. */
-static void find_local(const struct session *s, char address[INET6_ADDRSTRLEN], char port[8])
-{
-	struct sockaddr_storage local = { .ss_family = AF_UNSPEC };
-	socklen_t len = sizeof(local);
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&local;
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&local;
-
-	address[0] = port[0] = '\0';
-	if (stream_fd(s->stream) < 0 || getsockname(stream_fd(s->stream), (struct sockaddr *)&local, &len) != 0)
-		return;
-	if (local.ss_family == AF_INET && inet_ntop(AF_INET, &v4->sin_addr, address, INET6_ADDRSTRLEN))
-		snprintf(port, 8, "%u", ntohs(v4->sin_port));
-	else if (local.ss_family == AF_INET6 && inet_ntop(AF_INET6, &v6->sin6_addr, address, INET6_ADDRSTRLEN))
-		snprintf(port, 8, "%u", ntohs(v6->sin6_port));
-}
-
 static bool offered(const struct session *s)
 {
 	const struct smtpd_auth *auth = s->settings->auth;
@@ -144,14 +128,13 @@ static bool offered(const struct session *s)
 								   slice_of(s->client->address), &err) == TABLE_NOT_FOUND);
 }
 
-static struct auth_facts auth_facts(const struct session *s, char address[INET6_ADDRSTRLEN], char port[8])
+static struct auth_facts auth_facts(const struct session *s)
 {
-	find_local(s, address, port);
 	return (struct auth_facts){
 		.greeted = s->helo.len > 0, .enabled = offered(s), .in_transaction = s->transaction != NULL,
 		.secured = s->tls != NULL, .certificate = s->tls && s->tls->trusted, .client_name = s->client->name,
-		.client_address = s->client->address, .client_port = s->client->port, .local_address = address,
-		.local_port = port, .service = s->settings->auth ? s->settings->auth->service : "",
+		.client_address = s->client->address, .client_port = s->client->port, .local_address = s->client->server_address,
+		.local_port = s->client->server_port, .service = s->settings->auth ? s->settings->auth->service : "",
 	};
 }
 
@@ -173,7 +156,7 @@ static enum auth_read read_response(void *context, size_t limit, struct slice *l
 
 static void auth_reply(void *context, int code, const char *dsn, const char *text)
 {
-	struct smtpd_reply r = { .code = code };
+	struct smtp_reply r = { .code = code };
 	struct session *s = context;
 
 	/* A challenge may be longer than any reply of ours. */
@@ -235,8 +218,7 @@ static struct auth_ops operations(struct session *s)
 
 void session_announce_auth(struct session *s, struct str *out)
 {
-	char address[INET6_ADDRSTRLEN], port[8];
-	struct auth_facts facts = auth_facts(s, address, port);
+	struct auth_facts facts = auth_facts(s);
 	struct auth_ops ops = operations(s);
 	struct str lines = { 0 };
 	struct slice rest, line;
@@ -253,10 +235,11 @@ void session_announce_auth(struct session *s, struct str *out)
 void command_auth(struct session *s, struct slice args)
 {
 	static const struct auth_settings none;
-	char address[INET6_ADDRSTRLEN], port[8];
-	struct auth_facts facts = auth_facts(s, address, port);
+	struct auth_facts facts = auth_facts(s);
 	struct auth_ops ops = operations(s);
 
+	if (!session_count(s, EVENT_AUTH))
+		return;
 	(void)auth_run(&s->login, s->settings->auth ? &s->settings->auth->settings : &none, &ops, &facts, args);
 }
 
@@ -272,7 +255,7 @@ static bool count_login(void *context, const struct auth_counting *counting, str
 bool session_count_message(struct session *s)
 {
 	struct login_limits limits = { count_login, s, s->client };
-	struct smtpd_reply refusal = { 0 };
+	struct smtp_reply refusal = { 0 };
 
 	if (s->login.user.len == 0 || login_limits_message(&limits, str_slice(&s->login.user), &refusal))
 		return true;
@@ -283,7 +266,7 @@ bool session_count_message(struct session *s)
 bool session_count_recipient(struct session *s)
 {
 	struct login_limits limits = { count_login, s, s->client };
-	struct smtpd_reply refusal = { 0 };
+	struct smtp_reply refusal = { 0 };
 
 	if (s->login.user.len == 0 || login_limits_recipient(&limits, str_slice(&s->login.user), &refusal))
 		return true;

@@ -15,23 +15,49 @@
 static const char *const verb_names[VERB_COUNT] = {
 	[VERB_HELO] = "helo", [VERB_EHLO] = "ehlo", [VERB_STARTTLS] = "starttls", [VERB_AUTH] = "auth", [VERB_MAIL] = "mail", [VERB_RCPT] = "rcpt",
 	[VERB_DATA] = "data", [VERB_BDAT] = "bdat", [VERB_RSET] = "rset", [VERB_NOOP] = "noop",
-	[VERB_QUIT] = "quit", [VERB_VRFY] = "vrfy", [VERB_HELP] = "help", [VERB_UNKNOWN] = "unknown",
+	[VERB_XCLIENT] = "xclient", [VERB_XFORWARD] = "xforward", [VERB_QUIT] = "quit", [VERB_VRFY] = "vrfy", [VERB_HELP] = "help", [VERB_UNKNOWN] = "unknown",
 };
 
 /* --- replies --- */
 
-void reply_set(struct smtpd_reply *r, int code, const char *dsn, const char *format, ...)
+static void send_line(struct session *s, const struct smtp_reply *r, const char *dash, const char *text)
 {
-	va_list ap;
-
-	r->code = code;
-	snprintf(r->dsn, sizeof(r->dsn), "%s", dsn);
-	va_start(ap, format);
-	vsnprintf(r->text, sizeof(r->text), format, ap);
-	va_end(ap);
+	if (stream_printf(s->stream, "%d%s%s%s%s\r\n", r->code, dash, r->dsn, r->dsn[0] ? " " : "", text) != STREAM_OK)
+		s->quit = true;
 }
 
-void reply_with(struct session *s, const struct smtpd_reply *r)
+/* smtpd_reject_footer: "\\c" puts it on the same line, "\\n" begins another. */
+static bool send_with_footer(struct session *s, const struct smtp_reply *r, const char *text)
+{
+	struct str footer = { 0 };
+	struct slice rest, line;
+	bool more = session_footer(s, r, text, &footer), given = more;
+
+	rest = str_slice(&footer);
+	if (more && slice_starts(rest, SLICE("\\c"))) {
+		rest = slice_sub(rest, 2, rest.len);
+		slice_cut(&rest, '\n', &line);
+		more = rest.len > 0;
+		struct str first = { 0 };
+
+		str_printf(&first, "%s%.*s", text, SLICE_FMT(line));
+		send_line(s, r, more ? "-" : " ", str_cstr(&first));
+		str_free(&first);
+	} else if (more) {
+		send_line(s, r, "-", text);
+	}
+	while (more) {
+		more = slice_cut(&rest, '\n', &line) && rest.len > 0;
+		char *copy = mem_slicedup(line);
+
+		send_line(s, r, more ? "-" : " ", copy);
+		free(copy);
+	}
+	str_free(&footer);
+	return given;
+}
+
+void reply_with(struct session *s, const struct smtp_reply *r)
 {
 	/* What a client sent comes back in some texts: never as a line of its own. */
 	char line[sizeof(r->text)];
@@ -44,14 +70,13 @@ void reply_with(struct session *s, const struct smtpd_reply *r)
 		s->errors++;
 		s->failed = true;
 	}
-	if (stream_printf(s->stream, "%d %s%s%s\r\n", r->code, r->dsn, r->dsn[0] ? " " : "", line) !=
-	    STREAM_OK)
-		s->quit = true;
+	if (r->code < 400 || !send_with_footer(s, r, line))
+		send_line(s, r, " ", line);
 }
 
 void reply(struct session *s, int code, const char *dsn, const char *format, ...)
 {
-	struct smtpd_reply r = { .code = code };
+	struct smtp_reply r = { .code = code };
 	va_list ap;
 
 	snprintf(r.dsn, sizeof(r.dsn), "%s", dsn);
@@ -86,22 +111,17 @@ void log_bad_address(const struct session *s, struct slice text)
 		    s->where, SLICE_FMT(slice_sub(text, 0, 300)));
 }
 
-void log_reject(struct session *s, const char *stage, const struct smtpd_reply *r, struct slice recipient)
+void log_reject(struct session *s, const char *stage, const struct smtp_reply *r, struct slice recipient)
 {
-	struct transaction *t = s->transaction;
-	struct str line = { 0 };
+	struct policy_facts facts;
+	struct str text = { 0 };
 
-	str_printf(&line, "%s: reject: %s from %s[%s]: %d %s %s;", session_queue_id(s), stage, s->client->name,
-		   s->client->address, r->code, r->dsn, r->text);
-	if (t)
-		str_printf(&line, " from=<%.*s>", SLICE_FMT(t->envelope.sender));
-	if (recipient.len)
-		str_printf(&line, " to=<%.*s>", SLICE_FMT(recipient));
-	str_printf(&line, " proto=%s", protocol_name(s));
-	if (s->helo.len)
-		str_printf(&line, " helo=<%s>", str_cstr(&s->helo));
-	log_info("%s", str_cstr(&line));
-	str_free(&line);
+	session_fill_facts(s, &facts);
+	facts.command = stage;
+	facts.recipient = recipient;
+	str_printf(&text, "%d %s %s", r->code, r->dsn, r->text);
+	policy_log(&facts, "reject", str_cstr(&text));
+	str_free(&text);
 }
 
 void transaction_free(struct session *s)
@@ -144,13 +164,47 @@ static bool greet(struct session *s, struct slice args, bool esmtp)
 	str_clear(&s->helo);
 	str_append(&s->helo, name);
 	s->esmtp = esmtp;
-	return true;
+	if (s->settings->delay_reject || session_ask(s, POLICY_HELO, SLICE_NONE))
+		return true;
+	str_clear(&s->helo);
+	return false;
 }
 
 static void command_helo(struct session *s, struct slice args)
 {
 	if (greet(s, args, false))
 		reply(s, 250, "", "%s", s->settings->myhostname);
+}
+
+static bool is_discarded(const struct session *s, struct slice keyword)
+{
+	struct slice list = slice_of(s->settings->discard_ehlo_keywords), word;
+
+	while (slice_word(&list, ", \t\r\n", &word))
+		if (slice_eq_nocase(word, keyword))
+			return true;
+	return false;
+}
+
+/* The lines without those of smtpd_discard_ehlo_keywords; the last with a space for its dash. */
+static void send_keywords(struct session *s, struct slice lines)
+{
+	struct str out = { 0 };
+	struct slice line, keyword, rest;
+	size_t last = 0;
+
+	while (slice_cut(&lines, '\n', &line)) {
+		rest = slice_sub(line, 4, line.len);
+		if (out.len > 0 && slice_word(&rest, " =\r", &keyword) && is_discarded(s, keyword))
+			continue;
+		last = out.len;
+		str_append(&out, line);
+		str_append_byte(&out, '\n');
+	}
+	out.data[last + 3] = ' ';
+	if (stream_write(s->stream, str_slice(&out)) != STREAM_OK)
+		s->quit = true;
+	str_free(&out);
 }
 
 static void command_ehlo(struct session *s, struct slice args)
@@ -170,24 +224,27 @@ static void command_ehlo(struct session *s, struct slice args)
 	if (set->tls && !s->tls)
 		str_append_text(&text, "250-STARTTLS\r\n");
 	session_announce_auth(s, &text);
+	session_announce_proxied(s, &text);
 	str_append_text(&text, "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n");
 	if (set->smtputf8)
 		str_append_text(&text, "250-SMTPUTF8\r\n");
-	str_append_text(&text, "250 CHUNKING\r\n");
-	if (stream_write(s->stream, str_slice(&text)) != STREAM_OK)
-		s->quit = true;
+	str_append_text(&text, "250-CHUNKING\r\n");
+	send_keywords(s, str_slice(&text));
 	str_free(&text);
 }
 
 /* An address that RCPT would refuse is refused in the same words. */
 static void verify(struct session *s, struct slice args, struct arena *arena)
 {
-	struct smtpd_facts facts = { .client = s->client, .helo = str_slice(&s->helo), .asked_only = true,
-				     .login = str_slice(&s->login.user) };
-	struct smtpd_reply refusal = { 0 };
+	struct policy_memory unused = { 0 };
+	struct policy_facts facts;
+	struct policy_question question = { POLICY_RECIPIENT, &facts, &s->policy, &unused, arena };
+	struct smtp_reply refusal = { 0 };
 	struct slice rest;
 	struct err err;
 
+	session_fill_facts(s, &facts);
+	facts.asked_only = true;
 	if (!address_parse_path(args, false, s->settings->smtputf8, arena, &facts.recipient, &rest, &err) ||
 	    facts.recipient.len == 0 || (rest.len > 0 && !slice_eq_nocase(rest, SLICE("SMTPUTF8")))) {
 		log_bad_address(s, args);
@@ -195,10 +252,7 @@ static void verify(struct session *s, struct slice args, struct arena *arena)
 		return;
 	}
 	facts.smtputf8 = rest.len > 0;
-	if (s->transaction)
-		facts.sender = s->transaction->envelope.sender;
-	if (!s->ops->recipient(s->ops->context, &facts, arena, &refusal)) {
-		log_reject(s, "VRFY", &refusal, facts.recipient);
+	if (!s->ops->ask(s->ops->context, &question, &refusal)) {
 		reply_with(s, &refusal);
 		return;
 	}
@@ -271,6 +325,8 @@ static const struct command commands[] = {
 	{ "HELP", VERB_HELP, command_help, true, true },
 	{ "STARTTLS", VERB_STARTTLS, command_starttls, false, true },
 	{ "AUTH", VERB_AUTH, command_auth, false, true },
+	{ "XCLIENT", VERB_XCLIENT, command_xclient, false, true },
+	{ "XFORWARD", VERB_XFORWARD, command_xforward, false, true },
 };
 static const struct command unknown = { "UNKNOWN", VERB_UNKNOWN, command_unknown, false, false };
 
@@ -361,7 +417,9 @@ static void run_command(struct session *s, struct slice line)
 		s->errors++;
 	if ((!s->esmtp || command->last) && out_of_turn(s))
 		return;
-	if (needs_tls(s, command->verb))
+	if (s->denied && command->verb != VERB_QUIT)
+		reply(s, 503, "5.7.0", "Error: access denied for %s[%s]", s->client->name, s->client->address);
+	else if (needs_tls(s, command->verb))
 		reply(s, 530, "5.7.0", "Must issue a STARTTLS command first");
 	else
 		command->run(s, slice_trim(rest));
@@ -427,18 +485,25 @@ static void log_farewell(struct session *s, enum stream_status status)
 	str_free(&line);
 }
 
+/* smtpd_delay_reject = no: refused already now, and told so at each command that follows. */
+static bool admit(struct session *s)
+{
+	s->denied = !s->settings->delay_reject && !session_ask(s, POLICY_CLIENT, SLICE_NONE);
+	return !s->denied;
+}
+
 void smtpd_serve(struct stream *stream, const struct smtpd_settings *settings, const struct smtpd_ops *ops,
-		 const struct smtpd_client *client)
+		 const struct policy_client *client)
 {
 	struct session s = { .stream = stream, .settings = settings, .ops = ops, .client = client,
-			     .where = "CONNECT" };
+			     .peer = client, .where = "CONNECT" };
 	enum stream_status status = STREAM_OK;
 
 	log_info("connect from %s[%s]", client->name, client->address);
 	stream_set_timeout(stream, settings->timeout);
 	if (settings->tls && settings->tls->wrapper && !session_start_tls(&s))
 		status = s.status;
-	else if (!out_of_turn(&s))
+	else if (!out_of_turn(&s) && session_count(&s, EVENT_CONNECT) && admit(&s))
 		reply(&s, 220, "", "%s", settings->banner);
 	while (status == STREAM_OK && !s.quit && within_limits(&s))
 		status = next_command(&s);
@@ -456,5 +521,8 @@ void smtpd_serve(struct stream *stream, const struct smtpd_settings *settings, c
 	str_free(&s.login.user);
 	str_free(&s.login.method);
 	free(s.tls);
+	session_proxied_free(&s);
+	if (s.policy_arena)
+		arena_free(&s.policy_arena);
 	stream_free(&stream);
 }

@@ -11,7 +11,7 @@
 enum verb {
 	/* In the order of Postfix's disconnect line. */
 	VERB_HELO, VERB_EHLO, VERB_STARTTLS, VERB_AUTH, VERB_MAIL, VERB_RCPT, VERB_DATA, VERB_BDAT, VERB_RSET, VERB_NOOP, VERB_VRFY,
-	VERB_HELP, VERB_QUIT, VERB_UNKNOWN, VERB_COUNT
+	VERB_HELP, VERB_XCLIENT, VERB_XFORWARD, VERB_QUIT, VERB_UNKNOWN, VERB_COUNT
 };
 
 /* One mail transaction (RFC 5321 §3.3): made by MAIL, freed in transaction_free, whatever ends it. */
@@ -26,24 +26,31 @@ struct transaction {
 	struct str out;                    /* stored bytes on their way to the file */
 	uint64_t written;
 	bool bdat;                         /* in a sequence of BDAT */
-	struct smtpd_reply failure;        /* what the end of data will be answered with */
+	struct smtp_reply failure;         /* what the end of data will be answered with */
+	struct policy_memory policy;
+	const char *instance;              /* for policy services */
 };
 
 struct session {
 	struct stream *stream;
 	const struct smtpd_settings *settings;
 	const struct smtpd_ops *ops;
-	const struct smtpd_client *client;
+	const struct policy_client *client; /* as XCLIENT says, or the peer itself */
+	const struct policy_client *peer;
 	struct tls_info *tls;              /* NULL: not encrypted */
 	struct auth_state login;
 	struct auth_dialogue dialogue;     /* an AUTH under way */
 	struct str helo;
 	bool esmtp;                        /* EHLO was the last greeting */
+	struct policy_memory policy;       /* of before MAIL */
+	struct arena *policy_arena;        /* its; NULL: not needed yet */
+	struct proxied *proxied;           /* what XCLIENT and XFORWARD said; NULL: nothing */
 	struct transaction *transaction;   /* NULL outside MAIL … end of data */
 	bool bdat_failed;                  /* chunks are thrown away until LAST or RSET */
 	long errors, junk;                 /* since the last message that was taken */
 	bool failed;                       /* the present command was answered 4xx or 5xx */
 	bool quit;                         /* the session is over */
+	bool denied;                       /* the client was refused when it came (smtpd_delay_reject = no) */
 	enum stream_status status;         /* how the stream ended inside a command */
 	unsigned total[VERB_COUNT], good[VERB_COUNT];
 	const char *where;                 /* for "lost connection after …" */
@@ -52,11 +59,9 @@ struct session {
 /* Answers: one line; counts 4xx and 5xx as errors. */
 void reply(struct session *s, int code, const char *dsn, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
-void reply_with(struct session *s, const struct smtpd_reply *r);
-void reply_set(struct smtpd_reply *r, int code, const char *dsn, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+void reply_with(struct session *s, const struct smtp_reply *r);
 void transaction_free(struct session *s);
-void log_reject(struct session *s, const char *stage, const struct smtpd_reply *r, struct slice recipient);
+void log_reject(struct session *s, const char *stage, const struct smtp_reply *r, struct slice recipient);
 /* A warning on an address that does not parse. */
 void log_bad_address(const struct session *s, struct slice text);
 /* The queue ID, or NOQUEUE. */
@@ -70,6 +75,29 @@ void command_data(struct session *s, struct slice args);
 void command_bdat(struct session *s, struct slice args);
 void command_starttls(struct session *s, struct slice args);
 void command_auth(struct session *s, struct slice args);
+
+void command_xclient(struct session *s, struct slice args);
+void command_xforward(struct session *s, struct slice args);
+/* EHLO's lines about the two. */
+void session_announce_proxied(struct session *s, struct str *out);
+/* ", orig_queue_id=…, orig_client=…" for the log when XFORWARD has said it. */
+void session_describe_origin(const struct session *s, struct str *out);
+void session_proxied_free(struct session *s);
+
+/* Asks the restrictions of a stage.  False: refused, and the client has been told. */
+bool session_ask(struct session *s, enum policy_stage stage, struct slice recipient) MUST_USE;
+/* The same, and the answer is *refusal. */
+bool session_ask_quietly(struct session *s, enum policy_stage stage, struct slice recipient,
+			 struct smtp_reply *refusal) MUST_USE;
+/* What restrictions do to the message: into the envelope. */
+void session_take_effects(struct session *s, struct transaction *t);
+/* What smtpd_reject_footer adds to a reply: lines with LF between them.  False: nothing. */
+bool session_footer(const struct session *s, const struct smtp_reply *r, const char *text, struct str *footer);
+/* Counts; false: too many, and the client has been told. */
+bool session_count(struct session *s, enum smtpd_event event) MUST_USE;
+void session_fill_facts(const struct session *s, struct policy_facts *facts);
+/* Another recipient of the message. */
+void transaction_add_recipient(struct transaction *t, const struct message_recipient *r);
 
 /* The handshake; false: the session is over. */
 bool session_start_tls(struct session *s) MUST_USE;

@@ -40,11 +40,15 @@ static void copy(char *to, size_t size, struct slice text)
 	FUZZ_CHECK(strlen(to) == text.len);
 }
 
-static bool recipient(void *context, const struct smtpd_facts *facts, struct arena *arena, struct smtpd_reply *reply)
+static bool ask(void *context, const struct policy_question *question, struct smtp_reply *reply)
 {
+	const struct policy_facts *facts = question->facts;
+
+	if (question->stage != POLICY_RECIPIENT)
+		return true;
 	FUZZ_CHECK(facts->recipient.len > 0 && fuzz_printable(facts->helo));
 	if (facts->asked_only) {
-		*reply = (struct smtpd_reply){ 550, "5.1.1", "no such user" };
+		*reply = (struct smtp_reply){ 550, "5.1.1", "no such user" };
 		return facts->recipient.ptr[0] != 'x';
 	}
 	if (world->open)
@@ -52,7 +56,7 @@ static bool recipient(void *context, const struct smtpd_facts *facts, struct are
 	copy(world->sender, sizeof(world->sender), facts->sender);
 	copy(world->asked, sizeof(world->asked), facts->recipient);
 	if (facts->recipient.ptr[0] == 'x') {
-		*reply = (struct smtpd_reply){ 550, "5.1.1", "no such user" };
+		*reply = (struct smtp_reply){ 550, "5.1.1", "no such user" };
 		return false;
 	}
 	world->pending = true;
@@ -63,11 +67,11 @@ static bool recipient(void *context, const struct smtpd_facts *facts, struct are
 	return true;
 }
 
-static struct smtpd_file *open_file(void *context, struct smtpd_reply *reply)
+static struct smtpd_file *open_file(void *context, struct smtp_reply *reply)
 {
 	FUZZ_CHECK(!world->open && world->pending);
 	if (world->asked[0] == 'y') {
-		*reply = (struct smtpd_reply){ 452, "4.3.1", "full" };
+		*reply = (struct smtp_reply){ 452, "4.3.1", "full" };
 		return NULL;
 	}
 	FUZZ_CHECK(ftruncate(content, 0) == 0);
@@ -113,7 +117,7 @@ static void check_content(const struct message_content *c)
 }
 
 static bool commit(struct smtpd_file **file, const struct message_envelope *e, const struct message_content *c,
-		   struct smtpd_reply *reply)
+		   struct smtp_reply *reply)
 {
 	FUZZ_CHECK(slice_eq(e->sender, slice_of(world->sender)));
 	FUZZ_CHECK(e->recipient_count == world->accepted && e->recipient_count > 0);
@@ -126,7 +130,7 @@ static bool commit(struct smtpd_file **file, const struct message_envelope *e, c
 	check_content(c);
 	end_file(file);
 	if (world->recipient[0][0] == 'z') {
-		*reply = (struct smtpd_reply){ 451, "4.3.0", "not now" };
+		*reply = (struct smtp_reply){ 451, "4.3.0", "not now" };
 		return false;
 	}
 	return true;
@@ -153,7 +157,8 @@ static void check_replies(struct slice out)
 
 static void run(struct world *w, struct memory_stream *m, uint8_t options)
 {
-	static const struct smtpd_client client = { "unknown", "192.0.2.1", "1" };
+	static const struct policy_client client = { .name = "unknown", .reverse_name = "unknown", .address = "192.0.2.1",
+						      .port = "1", .server_address = "", .server_port = "" };
 	struct smtpd_settings settings = {
 		.myhostname = "mx.example.com", .banner = "mx.example.com ESMTP", .message_size_limit = 200,
 		.line_limit = 2048, .recipient_limit = 5, .recipient_overshoot_limit = 3, .soft_error_limit = 10,
@@ -161,7 +166,8 @@ static void run(struct world *w, struct memory_stream *m, uint8_t options)
 		.helo_required = options & 2, .vrfy = options & 4, .strict_envelopes = options & 8,
 		.bare_lf = (enum bare_lf)((options >> 4) % 3), .forbid_unauth_pipelining = options & 64,
 	};
-	struct smtpd_ops ops = { NULL, recipient, open_file, queue_id, descriptor, commit, abort_file };
+	struct smtpd_ops ops = { .ask = ask, .open = open_file, .queue_id = queue_id, .descriptor = descriptor,
+				 .commit = commit, .abort = abort_file };
 
 	world = w;
 	if (options & 128)

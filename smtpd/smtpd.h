@@ -10,6 +10,7 @@
 #include "common/base/arena.h"
 #include "common/mail/message_file.h"
 #include "common/net/stream.h"
+#include "policy/policy.h"
 #include "smtpd/auth.h"
 #include "tables/table.h"
 
@@ -49,48 +50,36 @@ struct smtpd_settings {
 	const struct smtpd_tls *tls;       /* NULL: there is none */
 	const struct smtpd_auth *auth;     /* NULL: nobody can log in */
 	const char *forbidden_commands;    /* words of other protocols: the session ends */
+	bool delay_reject;                 /* restrictions are asked at RCPT, not before */
+	struct match_list *xclient, *xforward; /* who may say for whom it speaks; NULL: nobody */
+	const char *discard_ehlo_keywords;
+	const char *reject_footer;         /* with $names; empty: none */
+	struct table_list *reject_footer_maps; /* NULL: none */
 };
 
-struct smtpd_reply {
-	int code;                          /* 0: nothing to say, go on */
-	char dsn[16];
-	char text[400];
-};
-
-struct smtpd_client {
-	const char *name;                  /* "unknown" when not known */
-	const char *address;               /* "192.0.2.1" */
-	const char *port;
-};
-
-/* What a restriction may look at. */
-struct smtpd_facts {
-	const struct smtpd_client *client;
-	struct slice helo, sender, recipient;
-	bool smtputf8;
-	struct slice login;                /* who has logged in; empty: nobody */
-	bool asked_only;                   /* by VRFY: no mail comes of it */
-};
+/* What is counted of all clients (anvil). */
+enum smtpd_event { EVENT_CONNECT, EVENT_MESSAGE, EVENT_RECIPIENT, EVENT_AUTH, EVENT_NEW_TLS, EVENT_COUNT };
 
 struct smtpd_file;                         /* an open queue file: the operations' own */
 
 struct smtpd_ops {
 	void *context;
-	/* Relay and recipient restrictions.  False: refused, *reply says how. */
-	bool (*recipient)(void *context, const struct smtpd_facts *facts, struct arena *arena,
-			  struct smtpd_reply *reply);
+	/* Restrictions, as policy_ask.  False: refused (logged), *reply says how. */
+	bool (*ask)(void *context, const struct policy_question *question, struct smtp_reply *reply);
+	/* Limits a client: false: over one of them (logged), *reply says so.  NULL: there are none. */
+	bool (*count)(void *context, enum smtpd_event event, const struct policy_client *client, struct smtp_reply *reply);
 	/* A new queue file.  NULL: *reply says why not (4xx or 5xx). */
-	struct smtpd_file *(*open)(void *context, struct smtpd_reply *reply);
+	struct smtpd_file *(*open)(void *context, struct smtp_reply *reply);
 	const char *(*queue_id)(const struct smtpd_file *file);
 	int (*descriptor)(const struct smtpd_file *file);
 	/* Both end the life of the file.  commit returns when the message is durable. */
 	bool (*commit)(struct smtpd_file **file, const struct message_envelope *envelope,
-		       const struct message_content *content, struct smtpd_reply *reply);
+		       const struct message_content *content, struct smtp_reply *reply);
 	void (*abort)(struct smtpd_file **file);
 };
 
 /* Serves one client to the end of its session and frees the stream. */
 void smtpd_serve(struct stream *stream, const struct smtpd_settings *settings, const struct smtpd_ops *ops,
-		 const struct smtpd_client *client);
+		 const struct policy_client *client);
 
 #endif

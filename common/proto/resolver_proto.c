@@ -33,6 +33,8 @@ const char *dns_type_text(enum dns_type type)
 	switch (type) {
 	case DNS_A:
 		return "A";
+	case DNS_NS:
+		return "NS";
 	case DNS_CNAME:
 		return "CNAME";
 	case DNS_PTR:
@@ -51,7 +53,7 @@ const char *dns_type_text(enum dns_type type)
 
 bool dns_type_parse(struct slice text, enum dns_type *type)
 {
-	static const enum dns_type types[] = { DNS_A, DNS_CNAME, DNS_PTR, DNS_MX, DNS_TXT, DNS_AAAA, DNS_TLSA };
+	static const enum dns_type types[] = { DNS_A, DNS_NS, DNS_CNAME, DNS_PTR, DNS_MX, DNS_TXT, DNS_AAAA, DNS_TLSA };
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		*type = types[i];

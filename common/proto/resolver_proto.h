@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Asking the resolver: A, AAAA, MX, TXT, PTR, CNAME, TLSA; many questions side by side. */
+/* Asking the resolver: A, AAAA, MX, NS, TXT, PTR, CNAME, TLSA; many questions side by side. */
 #ifndef POSTRIDER_COMMON_PROTO_RESOLVER_PROTO_H
 #define POSTRIDER_COMMON_PROTO_RESOLVER_PROTO_H
 
@@ -10,7 +10,7 @@ extern const struct ipc_protocol resolver_protocol;    /* "resolver", 1 */
 
 enum resolver_message { RESOLVER_QUERY = 1, RESOLVER_ANSWER, RESOLVER_STATUS, RESOLVER_COUNTERS };
 
-enum dns_type { DNS_A = 1, DNS_CNAME = 5, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_TLSA = 52 };
+enum dns_type { DNS_A = 1, DNS_NS = 2, DNS_CNAME = 5, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_TLSA = 52 };
 enum dns_status {
 	DNS_OK,
 	DNS_NXDOMAIN,      /* no such name */

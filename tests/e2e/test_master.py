@@ -300,12 +300,12 @@ class MasterTest(unittest.TestCase):
         with open(self.instance.etc + "/main.cf", "a") as f:
             f.write("no_such_parameter = 1\nsmtpd_milters = unix:x\n")
         with open(self.instance.etc + "/master.cf", "a") as f:
-            f.write("weird unix - n n - - pipe argv=/bin/true\n")
+            f.write("weird unix - n n - - spawn argv=/bin/true\n")
         done = self.instance.command("postrider", "check")
         report = done.stdout.decode()
         self.assertRegex(report, r"main\.cf line \d+: .*no_such_parameter")
         self.assertRegex(report, r"main\.cf line \d+: .*smtpd_milters.*no milter is asked")
-        self.assertRegex(report, r"master\.cf line \d+: .*pipe is not implemented")
+        self.assertRegex(report, r"master\.cf line \d+: .*spawn is not implemented")
         with open(self.instance.etc + "/main.cf", "a") as f:
             f.write("default_process_limit = many\n")
         done = self.instance.command("postrider", "check", check=False)

@@ -36,23 +36,22 @@ struct world {
 	struct memory_stream m;
 };
 
-static inline bool world_recipient(void *context, const struct smtpd_facts *facts, struct arena *arena,
-				   struct smtpd_reply *reply)
+static inline bool world_ask(void *context, const struct policy_question *question, struct smtp_reply *reply)
 {
-	if (!slice_starts(facts->recipient, SLICE("no")))
+	if (question->stage != POLICY_RECIPIENT || !slice_starts(question->facts->recipient, SLICE("no")))
 		return true;
-	*reply = (struct smtpd_reply){ 550, "5.1.1", "no such user" };
+	*reply = (struct smtp_reply){ 550, "5.1.1", "no such user" };
 	return false;
 }
 
 static struct world *world_now; /* the engine hands the file to some operations, and no context */
 
-static inline struct smtpd_file *world_open(void *context, struct smtpd_reply *reply)
+static inline struct smtpd_file *world_open(void *context, struct smtp_reply *reply)
 {
 	struct world *w = context;
 
 	if (w->refuse_open) {
-		*reply = (struct smtpd_reply){ 452, "4.3.1", "Insufficient system storage" };
+		*reply = (struct smtp_reply){ 452, "4.3.1", "Insufficient system storage" };
 		return NULL;
 	}
 	assert_false(w->open);
@@ -93,7 +92,7 @@ static inline void world_tell_envelope(struct str *story, const struct message_e
 }
 
 static inline bool world_commit(struct smtpd_file **file, const struct message_envelope *e,
-				const struct message_content *c, struct smtpd_reply *reply)
+				const struct message_content *c, struct smtp_reply *reply)
 {
 	struct world *w = world_now;
 	char *text = mem_alloc((size_t)c->length + 1);
@@ -107,7 +106,7 @@ static inline bool world_commit(struct smtpd_file **file, const struct message_e
 	str_printf(&w->story, " [%llu] %s\n", (unsigned long long)c->length, text);
 	free(text);
 	if (w->refuse_commit)
-		*reply = (struct smtpd_reply){ 451, "4.3.0", "not now" };
+		*reply = (struct smtp_reply){ 451, "4.3.0", "not now" };
 	return !w->refuse_commit;
 }
 
@@ -129,7 +128,7 @@ static inline void world_make(struct world *w)
 		.myhostname = "mx.test", .banner = "mx.test ESMTP", .message_size_limit = 1000, .line_limit = 2048,
 		.recipient_limit = 100, .recipient_overshoot_limit = 100, .soft_error_limit = 1000,
 		.hard_error_limit = 1000, .junk_command_limit = 1000, .timeout = 300, .vrfy = true, .smtputf8 = true,
-		.bare_lf = BARE_LF_NORMALIZE,
+		.bare_lf = BARE_LF_NORMALIZE, .delay_reject = true,
 	};
 	w->m.by_line = true;
 }
@@ -144,8 +143,10 @@ static inline void world_free(struct world *w)
 /* Serves one client that says `input`, over any stream. */
 static inline void world_serve(struct world *w, struct stream *stream)
 {
-	static const struct smtpd_client client = { "client.test", "192.0.2.1", "1025" };
-	struct smtpd_ops ops = { w, world_recipient, world_open, world_queue_id, world_descriptor, world_commit, world_abort };
+	static const struct policy_client client = { .name = "client.test", .reverse_name = "client.test", .address = "192.0.2.1",
+						      .port = "1025", .server_address = "", .server_port = "" };
+	struct smtpd_ops ops = { .context = w, .ask = world_ask, .open = world_open, .queue_id = world_queue_id,
+				 .descriptor = world_descriptor, .commit = world_commit, .abort = world_abort };
 
 	world_now = w;
 	smtpd_serve(stream, &w->settings, &ops, &client);

@@ -49,6 +49,7 @@ static void print_data(const struct dns_record *r)
 		printf("%u %.*s", r->preference, SLICE_FMT(r->name));
 		break;
 	case DNS_PTR:
+	case DNS_NS:
 	case DNS_CNAME:
 		printf("%.*s", SLICE_FMT(r->name));
 		break;
