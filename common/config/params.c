@@ -262,7 +262,7 @@ static const struct param rows[] = {
 	TEXT("reject_tempfail_action", "defer_if_permit", "when a name cannot be looked up now: defer_if_permit or defer"),
 	TEXT("relay_clientcerts", "", "fingerprints of certificates that permit_tls_clientcerts lets in"),
 	TEXT("relay_domains", "", "domains that we relay for"),
-	INT("relay_domains_reject_code", "554", 500, 599, "reply code of reject_unauth_destination"),
+	INT("relay_domains_reject_code", "554", 400, 599, "reply code of reject_unauth_destination"),
 	TEXT("relay_recipient_maps", "", "who exists in relay_domains; empty: anybody"),
 	TEXT("relay_transport", "relay", "transport of relay_domains"),
 	TEXT("relayhost", "", "next hop of foreign mail"),

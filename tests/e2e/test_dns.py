@@ -29,7 +29,10 @@ chain IN CNAME far
 
 
 class NameServer:
-    def __init__(self, zone=ZONE):
+    """At a free port of loopback, unless it is told where."""
+
+    def __init__(self, zone=ZONE, address="127.0.0.1", port=None):
+        self.address, self.fixed_port = address, port
         self.dir = tempfile.mkdtemp(prefix="postrider-nsd-")
         with open(f"{self.dir}/test.zone", "w") as f:
             f.write(zone)
@@ -41,10 +44,10 @@ class NameServer:
             self.start()
 
     def start(self):
-        self.port = free_port(socket.SOCK_DGRAM)
+        self.port = self.fixed_port or free_port(socket.SOCK_DGRAM)
         with open(f"{self.dir}/nsd.conf", "w") as f:
             f.write(f"""server:
-  ip-address: 127.0.0.1@{self.port}
+  ip-address: {self.address}@{self.port}
   username: ""
   chroot: ""
   zonesdir: "{self.dir}"
@@ -68,7 +71,7 @@ zone:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.settimeout(0.3)
             try:
-                s.sendto(query, ("127.0.0.1", self.port))
+                s.sendto(query, (self.address, self.port))
                 return s.recv(512)[:2] == b"\x12\x34"
             except OSError:
                 return False
