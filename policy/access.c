@@ -160,13 +160,15 @@ enum verdict rule_access(struct inquiry *q, const struct rule *rule)
 	case ABOUT_CLIENT:
 		return access_client(q, rule, q->facts->client->name, &about);
 	case ABOUT_REVERSE_CLIENT:
-		return access_domain(q, rule, slice_of(q->facts->client->reverse_name), &about);
+		return access_client(q, rule, q->facts->client->reverse_name, &about);
 	case ABOUT_HELO:
 	case ABOUT_ETRN:
 		return access_domain(q, rule, about.name, &about);
 	case ABOUT_SENDER:
 	case ABOUT_RECIPIENT:
 		return access_mail(q, rule, &about);
+	case ABOUT_ORIGIN:
+		return rule_address_map(q, rule);
 	case ABOUT_LOGIN:
 		try_key(&s, about.name, false);
 		return finish(&s, &about);

@@ -31,6 +31,9 @@ enum verdict rule_non_fqdn(struct inquiry *q, const struct rule *rule)
 	domain = domain_of(about.name);
 	if ((domain.len > 0 && domain.ptr[0] == '[') || slice_find(domain, '.') > 0)
 		return VERDICT_DUNNO;
+	/* RFC 5321 §4.5.1: without a domain, too. */
+	if (about.subject == ABOUT_RECIPIENT && slice_eq_nocase(about.name, SLICE("postmaster")))
+		return VERDICT_DUNNO;
 	return refuse_about(q, &about, q->policy->codes.non_fqdn, "5.5.2", "need fully-qualified address");
 }
 
@@ -55,8 +58,8 @@ static enum verdict check_domain(struct inquiry *q, const struct about *about, s
 
 	inquiry_dns(q, domain, DNS_MX, &answer);
 	if (answer.status == DNS_OK && has_null_mx(&answer))
-		return refuse_about(q, about, 550, about->subject == ABOUT_SENDER ? "5.7.27" : "5.1.10",
-				    "Domain %.*s does not accept mail (nullMX)", SOME(domain));
+		return refuse_about(q, about, about->subject == ABOUT_SENDER ? 550 : 556,
+				    about->subject == ABOUT_SENDER ? "5.7.27" : "5.1.10", "Domain %.*s does not accept mail (nullMX)", SOME(domain));
 	if (answer.status == DNS_OK)
 		return VERDICT_DUNNO;
 	temporary = answer.status == DNS_TEMPORARY || answer.status == DNS_BOGUS;
@@ -84,7 +87,7 @@ enum verdict rule_unknown_domain(struct inquiry *q, const struct rule *rule)
 	if (!route)
 		return verdict;
 	domain = domain_of(route->address);
-	if (route->class_ != ROUTE_DEFAULT || domain.len == 0 || domain.ptr[0] == '[')
+	if ((route->class_ != ROUTE_DEFAULT && route->class_ != ROUTE_RELAY) || domain.len == 0 || domain.ptr[0] == '[')
 		return VERDICT_DUNNO;
 	return check_domain(q, &about, domain);
 }

@@ -22,6 +22,15 @@ enum verdict rule_mynetworks(struct inquiry *q, const struct rule *rule)
 			 &err);
 }
 
+/* Whatever the table says of the address. */
+enum verdict rule_address_map(struct inquiry *q, const struct rule *rule)
+{
+	struct table_question question = { .key = slice_of(q->facts->client->address) };
+	struct err err;
+
+	return permit_if(q, table_list_ask(rule->table, &question, q->arena, &err), &err);
+}
+
 enum verdict rule_inet_interfaces(struct inquiry *q, const struct rule *rule)
 {
 	struct err err;
@@ -57,11 +66,11 @@ enum verdict rule_client_certificate(struct inquiry *q, const struct rule *rule)
 	return VERDICT_DUNNO;
 }
 
-static enum verdict unknown_name(struct inquiry *q, enum policy_name_status status, const char *what)
+static enum verdict unknown_name(struct inquiry *q, enum policy_name_status status, const char *dsn, const char *what)
 {
 	int code = status == POLICY_NAME_TEMPORARY ? 450 : q->policy->codes.unknown_client;
 
-	return refuse(q, code, "4.7.25", "Client host rejected: cannot find your %shostname, [%s]", what,
+	return refuse(q, code, dsn, "Client host rejected: cannot find your %shostname, [%s]", what,
 		      q->facts->client->address);
 }
 
@@ -71,13 +80,13 @@ enum verdict rule_unknown_client(struct inquiry *q, const struct rule *rule)
 
 	switch (rule->type->detail) {
 	case NAME_REVERSE:
-		return c->reverse_status == POLICY_NAME_KNOWN ? VERDICT_DUNNO : unknown_name(q, c->reverse_status, "reverse ");
+		return c->reverse_status == POLICY_NAME_KNOWN ? VERDICT_DUNNO : unknown_name(q, c->reverse_status, "4.7.1", "reverse ");
 	case NAME_FORWARD: /* there is a PTR, and it lies */
 		if (c->reverse_status != POLICY_NAME_KNOWN || c->name_status == POLICY_NAME_KNOWN)
 			return VERDICT_DUNNO;
-		return unknown_name(q, c->name_status, "");
+		return unknown_name(q, c->name_status, "4.7.25", "");
 	default:
-		return c->name_status == POLICY_NAME_KNOWN ? VERDICT_DUNNO : unknown_name(q, c->name_status, "");
+		return c->name_status == POLICY_NAME_KNOWN ? VERDICT_DUNNO : unknown_name(q, c->name_status, "4.7.25", "");
 	}
 }
 

@@ -182,7 +182,9 @@ static const char *find_template(struct inquiry *q, const struct dnsbl_zone *zon
 static enum verdict listed(struct inquiry *q, const struct rule *rule, const struct about *about, struct slice name)
 {
 	char code[16];
-	struct slice what = rule->type->detail == DNS_A ? slice_of(q->facts->client->address) : subject_of(q, rule, about);
+	bool address = about->subject == ABOUT_SENDER || about->subject == ABOUT_RECIPIENT;
+	struct slice what = rule->type->detail == DNS_A ? slice_of(q->facts->client->address)
+			  : address ? about->name : subject_of(q, rule, about);
 	const struct template_extra extra[] = {
 		{ "rbl_code", code }, { "rbl_class", about->kind }, { "rbl_what", arena_cstr(q->arena, what) },
 		{ "rbl_domain", arena_cstr(q->arena, rule->zone->domain) }, { "rbl_reason", reason(q, name) },

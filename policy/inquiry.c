@@ -38,6 +38,9 @@ enum verdict rules_apply(struct inquiry *q, const struct rule *rules)
 		return configuration_error(q, "restrictions in restrictions in restrictions …: %d deep", DEPTH_MAX);
 	q->depth++;
 	for (const struct rule *r = rules; r && verdict == VERDICT_DUNNO; r = r->next) {
+		/* As in Postfix: whatever this list would say, it would be for later. */
+		if (q->if_permit->active && q->if_reject.active)
+			break;
 		bool warned = q->warn_only;
 
 		q->warn_only = warned || r->warn;
@@ -61,7 +64,7 @@ static const struct {
 	[ABOUT_CERTIFICATE] = { "Client certificate" }, [ABOUT_LOGIN] = { "SASL login name" },
 	[ABOUT_HELO] = { "Helo command" }, [ABOUT_SENDER] = { "Sender address" },
 	[ABOUT_RECIPIENT] = { "Recipient address" }, [ABOUT_DATA] = { "Data command" },
-	[ABOUT_END_OF_DATA] = { "End-of-data" }, [ABOUT_ETRN] = { "Etrn command" },
+	[ABOUT_END_OF_DATA] = { "End-of-data" }, [ABOUT_ETRN] = { "Etrn command" }, [ABOUT_ORIGIN] = { "Client" },
 };
 
 bool inquiry_about(const struct inquiry *q, enum subject subject, struct about *about)
@@ -76,7 +79,7 @@ bool inquiry_about(const struct inquiry *q, enum subject subject, struct about *
 		about->name = slice_of(arena_printf(q->arena, "%s[%s]", f->client->name, f->client->address));
 		return true;
 	case ABOUT_REVERSE_CLIENT:
-		about->name = slice_of(arena_printf(q->arena, "%s[%s]", f->client->reverse_name, f->client->address));
+		about->name = slice_of(f->client->reverse_name);
 		return true;
 	case ABOUT_HELO:
 		about->name = f->helo;
@@ -99,6 +102,9 @@ bool inquiry_about(const struct inquiry *q, enum subject subject, struct about *
 	case ABOUT_ETRN:
 		about->name = f->etrn_domain;
 		return f->etrn_domain.len > 0;
+	case ABOUT_ORIGIN:
+		about->name = slice_of(f->client->address);
+		return true;
 	case ABOUT_LIST:
 	case ABOUT_CERTIFICATE:
 		break;

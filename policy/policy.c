@@ -112,12 +112,32 @@ static bool open_maps(struct policy *p, struct err *err)
 	return p->log_permits || err_prefix(err, "smtpd_log_access_permit_actions");
 }
 
+/* Access tables may name classes that no list does: their tables have to be open by then. */
+static bool compile_classes(struct policy *p, struct err *err)
+{
+	struct slice names = slice_of(config_text(p->config, "smtpd_restriction_classes")), name;
+	const struct rule *unused;
+
+	while (slice_word(&names, ", \t\r\n", &name)) {
+		const char *parameter = arena_cstr(p->arena, name), *text = config_lookup(p->config, parameter);
+
+		if (text && !rules_compile(p, parameter, text, ABOUT_RECIPIENT, &unused, err))
+			return false;
+	}
+	return true;
+}
+
 static bool compile_all(struct policy *p, struct err *err)
 {
+	if (!compile_classes(p, err))
+		return false;
 	for (size_t i = 0; i < POLICY_STAGES; i++)
 		if (!rules_compile(p, lists[i].parameter, config_text(p->config, lists[i].parameter), lists[i].subject,
 				   &p->lists[i], err))
 			return false;
+	if (!rules_compile(p, "local_header_rewrite_clients", config_text(p->config, "local_header_rewrite_clients"), ABOUT_ORIGIN,
+			   &p->local_clients, err))
+		return false;
 	if (rules_close(p->lists[POLICY_RELAY]) || rules_close(p->lists[POLICY_RECIPIENT]))
 		return true;
 	return err_set(err, ERR_SYNTAX,
@@ -245,6 +265,28 @@ static bool recipient_refused(struct inquiry *q)
 	return in_doubt(q);
 }
 
+/* Of a form that is none here, though SMTP's grammar has it. */
+static bool bad_syntax(struct inquiry *q, struct slice address, const char *dsn, const char *what)
+{
+	if (router_valid_address(q->policy->router, address))
+		return false;
+	reply_set(q->reply, 501, dsn, "Bad %s address syntax", what);
+	return true;
+}
+
+/* A failing table makes others' mail of it: their addresses stay as they are. */
+static void find_origin(struct inquiry *q)
+{
+	struct smtp_reply unused = { 0 };
+	struct inquiry origin = *q;
+	struct policy_deferral doubt = { 0 };
+
+	origin.reply = &unused;
+	origin.if_permit = &doubt;
+	origin.list_subject = ABOUT_ORIGIN;
+	q->memory->effects.from_here = rules_apply(&origin, q->policy->local_clients) == VERDICT_PERMIT;
+}
+
 static bool stage_refused(struct inquiry *q, enum policy_stage stage)
 {
 	switch (stage) {
@@ -252,9 +294,10 @@ static bool stage_refused(struct inquiry *q, enum policy_stage stage)
 	case POLICY_HELO:
 		return !q->policy->delay_reject && refused(q, stage);
 	case POLICY_SENDER:
-		return !q->policy->delay_reject && sender_refused(q);
+		find_origin(q);
+		return bad_syntax(q, q->facts->sender, "5.1.7", "sender") || (!q->policy->delay_reject && sender_refused(q));
 	case POLICY_RECIPIENT:
-		return recipient_refused(q);
+		return bad_syntax(q, q->facts->recipient, "5.1.3", "recipient") || recipient_refused(q);
 	case POLICY_ETRN:
 		if (q->policy->delay_reject && (refused(q, POLICY_CLIENT) || refused(q, POLICY_HELO)))
 			return true;

@@ -57,6 +57,7 @@ struct policy_effects {
 	struct slice *bcc;
 	size_t bcc_count;
 	bool hold, discard;
+	bool from_here;                    /* local_header_rewrite_clients has the client; known from POLICY_SENDER on */
 };
 
 /* A temporary problem that matters only if the mail were permitted (or rejected) in the end. */
@@ -84,7 +85,7 @@ void policy_free(struct policy **policy);
 
 /*
  * Asks the lists of a stage; with smtpd_delay_reject those before RCPT are asked there, at each recipient.
- * POLICY_RECIPIENT stands for the relay list too.  False: refused, *reply says how, `logged` as Postfix does.
+ * POLICY_RECIPIENT stands for the relay list too.  POLICY_SENDER is to be asked at each MAIL.  False: refused, *reply says how, `logged` as Postfix does.
  * `session` and `transaction` are changed; before MAIL they are the same.
  */
 struct policy_question {

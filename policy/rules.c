@@ -24,6 +24,7 @@ static const struct rule_type types[] = {
 
 	{ .name = "permit_mynetworks", .apply = rule_mynetworks },
 	{ .name = "permit_inet_interfaces", .apply = rule_inet_interfaces },
+	{ .name = "check_address_map", .apply = rule_address_map, .argument = ARGUMENT_TABLE, .subject = ABOUT_ORIGIN },
 	{ .name = "permit_sasl_authenticated", .apply = rule_logged_in },
 	{ .name = "permit_tls_clientcerts", .apply = rule_client_certificate, .detail = CERTIFICATE_LISTED },
 	{ .name = "permit_tls_all_clientcerts", .apply = rule_client_certificate, .detail = CERTIFICATE_TRUSTED },
@@ -33,7 +34,7 @@ static const struct rule_type types[] = {
 	{ .name = "reject_unknown_forward_client_hostname", .apply = rule_unknown_client, .detail = NAME_FORWARD },
 
 	{ .name = "check_client_access", .apply = rule_access, ARGUMENT_TABLE, ABOUT_CLIENT },
-	{ .name = "check_reverse_client_hostname_access", .apply = rule_access, ARGUMENT_TABLE, ABOUT_REVERSE_CLIENT },
+	{ "check_reverse_client_hostname_access", rule_access, ARGUMENT_TABLE, ABOUT_REVERSE_CLIENT, 0, false, true },
 	{ .name = "check_ccert_access", .apply = rule_certificate_access, ARGUMENT_CERTIFICATE_TABLE, ABOUT_CERTIFICATE },
 	{ .name = "check_sasl_access", .apply = rule_access, ARGUMENT_TABLE, ABOUT_LOGIN },
 	{ .name = "check_helo_access", .apply = rule_access, ARGUMENT_TABLE, ABOUT_HELO },
@@ -288,10 +289,13 @@ bool rules_compile(struct policy *policy, const char *parameter, const char *tex
 	struct compiling c = { .policy = policy, .arena = policy->arena, .at_start = true };
 	bool ok = compile_list(&c, slice_of(text), rules, err);
 
-	for (const struct rule *r = ok ? *rules : NULL; r && ok; r = r->next)
+	for (const struct rule *r = ok ? *rules : NULL; r && ok; r = r->next) {
 		if (r->type == &bare_table && (subject == ABOUT_DATA || subject == ABOUT_END_OF_DATA))
 			ok = err_set(err, ERR_SYNTAX, "table %.*s: say what is to be looked up, as check_client_access",
 				     SLICE_FMT(r->word));
+		if (r->type->subject == ABOUT_ORIGIN && subject != ABOUT_ORIGIN)
+			ok = err_set(err, ERR_SYNTAX, "%s is for local_header_rewrite_clients", r->type->name);
+	}
 	return ok || err_prefix(err, "%s/main.cf: %s", config_dir(policy->config), parameter);
 }
 

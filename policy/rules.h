@@ -17,7 +17,7 @@ enum verdict { VERDICT_DUNNO, VERDICT_PERMIT, VERDICT_REJECT };
 enum subject {
 	ABOUT_LIST,                        /* whatever its list is about */
 	ABOUT_CLIENT, ABOUT_REVERSE_CLIENT, ABOUT_CERTIFICATE, ABOUT_LOGIN, ABOUT_HELO, ABOUT_SENDER, ABOUT_RECIPIENT,
-	ABOUT_DATA, ABOUT_END_OF_DATA, ABOUT_ETRN
+	ABOUT_DATA, ABOUT_END_OF_DATA, ABOUT_ETRN, ABOUT_ORIGIN /* local_header_rewrite_clients */
 };
 
 enum argument {
@@ -83,6 +83,7 @@ struct policy {
 	const struct config *config;
 	struct router *router;
 	const struct rule *lists[POLICY_STAGES];
+	const struct rule *local_clients;  /* local_header_rewrite_clients */
 	struct policy_table *tables;
 	struct policy_codes codes;
 	struct table_list *login_maps, *dnsbl_replies, *client_certificates;
@@ -182,6 +183,7 @@ enum verdict rule_multi_recipient_bounce(struct inquiry *q, const struct rule *r
 enum verdict rule_plaintext(struct inquiry *q, const struct rule *rule);
 
 enum verdict rule_mynetworks(struct inquiry *q, const struct rule *rule);
+enum verdict rule_address_map(struct inquiry *q, const struct rule *rule);
 enum verdict rule_inet_interfaces(struct inquiry *q, const struct rule *rule);
 enum verdict rule_logged_in(struct inquiry *q, const struct rule *rule);
 enum verdict rule_client_certificate(struct inquiry *q, const struct rule *rule);

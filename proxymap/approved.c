@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/config/master_cf.h"
+#include "tables/servers/pool.h"
 #include "tables/table_types.h"
 
 #define BUCKETS    64
@@ -34,6 +35,16 @@ struct approved_table *approved_find(struct approved *a, struct slice spec)
 size_t approved_count(const struct approved *a)
 {
 	return a->count;
+}
+
+size_t approved_lookups(const struct approved *a)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (const struct approved_table *t = a->buckets[i]; t; t = t->next)
+			sum += slice_starts(slice_of(t->spec), SLICE("policy:")) ? POLICY_LOOKUPS : SERVER_LOOKUPS;
+	return sum;
 }
 
 /* --- collecting --- */

@@ -27,6 +27,8 @@ void approved_free(struct approved **approved);
 /* NULL: not to be served. */
 struct approved_table *approved_find(struct approved *approved, struct slice spec);
 size_t approved_count(const struct approved *approved);
+/* Lookups that all tables together may have under way. */
+size_t approved_lookups(const struct approved *approved);
 /* Was one of the files rewritten or replaced? */
 bool approved_changed(struct approved *approved);
 

@@ -200,7 +200,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 	server_types_add();
 	me.approved = approved_create(info->config);
 	/* A thread for each lookup that may be under way. */
-	task_offload_threads((int)approved_count(me.approved) * SERVER_LOOKUPS + OTHER_THREADS);
+	task_offload_threads((int)approved_lookups(me.approved) + OTHER_THREADS);
 	return true;
 }
 

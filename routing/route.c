@@ -6,12 +6,17 @@
 
 #define ROUTED_DEPTH 100
 
-struct slice router_canonical(struct router *r, struct slice address, struct arena *arena)
+static struct slice in_form(const struct form_style *style, struct slice address, struct arena *arena)
 {
 	ptrdiff_t at = slice_rfind(address, '@');
 	bool literal = form_is_text(at < 0 ? address : slice_sub(address, 0, (size_t)at));
 
-	return form_address(&r->form, address, literal, arena);
+	return form_address(style, address, literal, arena);
+}
+
+struct slice router_canonical(struct router *r, struct slice address, struct arena *arena)
+{
+	return in_form(&r->form, address, arena);
 }
 
 /* --- the domain that decides --- */
@@ -256,13 +261,23 @@ static bool use_relocated(struct router *r, struct arena *arena, struct route *r
 	return result != TABLE_ERROR;
 }
 
-static bool is_valid(struct router *r, const struct route *route, struct slice domain)
+static bool is_valid(struct router *r, struct slice address, struct slice domain)
 {
-	if (domain.len == 0 || (route->address.ptr[0] == '-' && !r->min_user))
+	if (domain.len == 0 || (address.ptr[0] == '-' && !r->min_user))
 		return false;
 	if (domain.ptr[0] == '[')
 		return address_valid_literal(domain);
 	return address_valid_hostname(domain) && !is_numeric(domain);
+}
+
+bool router_valid_address(struct router *r, struct slice address)
+{
+	struct slice local, domain;
+
+	address_split(address, &local, &domain);
+	if (domain.len == 0)
+		return address.len == 0 || address.ptr[0] != '-' || r->min_user;
+	return is_valid(r, address, domain) || (r->numeric_domain && is_numeric(domain));
 }
 
 static void refuse(struct route *route)
@@ -295,14 +310,14 @@ bool router_resolve(struct router *r, struct slice recipient, struct slice sende
 	bool far;
 
 	*route = (struct route){ 0 };
-	route->address = router_canonical(r, recipient, arena);
+	route->address = in_form(&r->here, recipient, arena);
 	if (!strip_own_domains(r, &route->address, &domain, &far, arena, err))
 		return false;
 	bracket_number(r, &domain, route, arena);
 	if (!slice_eq(route->address, recipient))
 		router_tell(r, "address form", recipient, route->address);
 	address_split(route->address, &local, &domain);
-	if (!is_valid(r, route, domain)) {
+	if (!is_valid(r, route->address, domain)) {
 		refuse(route);
 		return true;
 	}

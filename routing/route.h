@@ -58,6 +58,11 @@ int router_check_recipient(struct router *router, const struct route *route, str
 /* "5.1.1 text": takes the status off the front of an error's next hop; `fallback` when there is none. */
 struct slice route_split_text(struct slice text, const char *fallback, struct slice *dsn);
 
+/*
+ * False: no mail goes to or comes from such an address: a domain that is none or that is a number (but for
+ * resolve_numeric_domain), "-" in front (but for allow_min_user).  No table is asked.
+ */
+bool router_valid_address(struct router *router, struct slice address);
 /* Is the client's address (and name) in mynetworks?  1, 0, -1. */
 int router_is_mynetworks(struct router *router, struct slice name, struct slice address, struct err *err) MUST_USE;
 /* Is the address one of inet_interfaces or proxy_interfaces (permit_inet_interfaces)?  1, 0, -1. */

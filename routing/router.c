@@ -116,6 +116,8 @@ static void read_settings(struct router *r, const struct config *config)
 {
 	r->config = config;
 	form_style_local(&r->form, config);
+	r->here = (struct form_style){ .origin = slice_of(config_text(config, "myhostname")), .percent = r->form.percent,
+				       .bang = r->form.bang };
 	r->delimiter = config_text(config, "recipient_delimiter");
 	r->myorigin = slice_of(config_text(config, "myorigin"));
 	r->myhostname = slice_of(config_text(config, "myhostname"));

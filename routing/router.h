@@ -27,7 +27,8 @@ struct router {
 	struct match_list *list[LIST_COUNT];
 	struct match_list *mynetworks, *own_addresses;
 	struct str own_text, network_text;
-	struct form_style form;
+	struct form_style form;      /* of what is rewritten */
+	struct form_style here;      /* of what is resolved as it stands: without a domain it is for this host */
 	const char *delimiter;           /* recipient_delimiter */
 	struct slice myorigin, myhostname;
 	bool dequoted, null_domain, numeric_domain, min_user, untrusted_routing, transport_parents;

@@ -23,7 +23,7 @@ void session_fill_facts(const struct session *s, struct policy_facts *facts)
 	struct transaction *t = s->transaction;
 
 	*facts = (struct policy_facts){
-		.client = s->client, .tls = s->tls, .command = s->where, .protocol = protocol_name(s),
+		.client = s->client, .tls = s->tls, .command = s->where, .protocol = s->esmtp ? "ESMTP" : "SMTP",
 		.queue_id = session_queue_id(s), .helo = str_slice(&s->helo), .login = str_slice(&s->login.user),
 		.login_method = str_slice(&s->login.method),
 	};
@@ -97,6 +97,7 @@ static void take(const struct policy_effects *from, struct transaction *t)
 		e->prepend = slice_of(arena_printf(t->arena, "%.*s%.*s", SLICE_FMT(e->prepend), SLICE_FMT(from->prepend)));
 	e->hold |= from->hold;
 	e->discard |= from->discard;
+	e->rewrite_header |= from->from_here;
 	for (size_t i = 0; i < from->bcc_count; i++) {
 		struct message_recipient r = { .address = arena_slice(t->arena, from->bcc[i]), .status = RECIPIENT_PENDING,
 					       .notify = NOTIFY_NEVER };

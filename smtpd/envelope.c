@@ -225,7 +225,7 @@ void command_mail(struct session *s, struct slice args)
 		transaction_free(s);
 		return;
 	}
-	if (!session_count(s, EVENT_MESSAGE) || (!s->settings->delay_reject && !session_ask(s, POLICY_SENDER, SLICE_NONE)) ||
+	if (!session_count(s, EVENT_MESSAGE) || !session_ask(s, POLICY_SENDER, SLICE_NONE) ||
 	    !session_count_message(s)) {
 		transaction_free(s);
 		return;

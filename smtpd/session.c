@@ -66,6 +66,9 @@ void reply_with(struct session *s, const struct smtp_reply *r)
 	for (char *at = line; *at; at++)
 		if ((unsigned char)*at < ' ' || *at == 127)
 			*at = '?';
+	/* RFC 5321 §3.8, RFC 7504: after these the channel is closed. */
+	if (r->code == 421 || r->code == 521)
+		s->quit = true;
 	if (r->code >= 400) {
 		s->errors++;
 		s->failed = true;

@@ -43,7 +43,11 @@ static bool allowed(const struct session *s, struct match_list *list)
 {
 	struct err err;
 
-	return list && match_list_test_client(list, slice_of(s->peer->name), slice_of(s->peer->address), &err) == TABLE_FOUND;
+	/*
+	 * The client that was put in place, not the proxy: what it sends may be passed on as it stands, and must
+	 * not be able to name another one.
+	 */
+	return list && match_list_test_client(list, slice_of(s->client->name), slice_of(s->client->address), &err) == TABLE_FOUND;
 }
 
 static void announce(struct str *out, bool xclient)
@@ -100,7 +104,7 @@ static bool valid_address(char *text)
 		memmove(text, text + 5, strlen(text + 5) + 1);
 		return inet_pton(AF_INET6, text, bytes) == 1 && inet_ntop(AF_INET6, bytes, text, VALUE_MAX);
 	}
-	return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+	return inet_pton(AF_INET, text, bytes) == 1;
 }
 
 static bool valid_value(enum attribute a, char *text)

@@ -191,11 +191,14 @@ static bool choose(struct expansion *x, struct slice s, bool condition, struct s
 /* Inside ${…} or $(…). */
 static bool expand_bracket(struct expansion *x, struct slice inside, struct str *out)
 {
-	struct slice s = slice_trim(inside);
+	struct slice s = inside;
 	const char *value = NULL;
 	size_t len = 0;
 	bool condition = false;
 
+	/* White space in front does not count; a text after "?" is as it stands. */
+	while (s.len > 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t'))
+		s = slice_sub(s, 1, s.len);
 	if (s.len > 0 && s.ptr[0] == '{') {
 		if (!comparison(x, &s, &condition))
 			return false;
@@ -210,12 +213,14 @@ static bool expand_bracket(struct expansion *x, struct slice inside, struct str 
 			return bad(x, "missing name", inside);
 		value = x->lookup(x->context, slice_sub(s, 0, len));
 		condition = value && *value;
-		s = slice_trim(slice_sub(s, len, s.len));
-		if (s.len == 0) {
+		s = slice_sub(s, len, s.len);
+		if (slice_trim(s).len == 0) {
 			str_append_text(out, value);
 			return true;
 		}
 	}
+	while (s.ptr[0] == ' ' || s.ptr[0] == '\t')
+		s = slice_sub(s, 1, s.len);
 	if (s.ptr[0] != '?' && s.ptr[0] != ':')
 		return bad(x, "unexpected character", inside);
 	return choose(x, s, condition, out);

@@ -171,6 +171,7 @@ static const struct param rows[] = {
 	TEXT("local_delivery_status_filter", "$default_delivery_status_filter", "as default_delivery_status_filter"),
 	INT("local_destination_concurrency_limit", "2", 0, 100000, "parallel deliveries to a local user"),
 	INT("local_destination_recipient_limit", "1", 0, 100000, "recipients a local delivery"),
+	TEXT("local_header_rewrite_clients", "permit_inet_interfaces", "clients whose mail is from here: header addresses are completed"),
 	TEXT("local_mailbox_root", "", "own: mailboxes below this folder, one a user, instead of the home directories"),
 	TEXT("local_recipient_maps", "proxy:unix:passwd.byname $alias_maps", "who exists here; empty: anybody"),
 	TEXT("local_transport", "local:$myhostname", "transport of mydestination"),

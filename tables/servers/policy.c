@@ -29,7 +29,7 @@ static bool take_answer(void *connection, struct small_question *q, double until
 			return false;
 		value = line = slice_trim(line);
 		if (line.len == 0)
-			return q->found || err_set(err, ERR_CLOSED, "no action in the answer");
+			return true; /* without an action: nothing was found */
 		if (!q->found && slice_cut(&value, '=', &name) && slice_eq_nocase(slice_trim(name), SLICE("action"))) {
 			str_append(&q->value, slice_trim(value));
 			q->found = true;
@@ -56,7 +56,9 @@ static enum server_result ask(void *connection, const void *settings, void *ques
 	return ok ? SERVER_DONE : SERVER_LOST;
 }
 
-static const struct server_kind kind = { .connect = connect_host, .disconnect = server_socket_close, .ask = ask };
+static const struct server_kind kind = {
+	.connect = connect_host, .disconnect = server_socket_close, .ask = ask, .no_rest = true, .lookups = POLICY_LOOKUPS,
+};
 
 static void *open_table(const char *name, struct err *err)
 {

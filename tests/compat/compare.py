@@ -8,8 +8,11 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import dialogues  # noqa: E402
+import lookups  # noqa: E402
+import routes  # noqa: E402
 from differences import EXPLAINED  # noqa: E402
-from peers import Postfix, Postrider, installed  # noqa: E402
+from policy import PolicyServer  # noqa: E402
+from peers import Postfix, Postrider, installed, submit  # noqa: E402
 from test_dns import NameServer  # noqa: E402
 from test_smtpd_dialogue import Session  # noqa: E402
 
@@ -68,6 +71,57 @@ def compare_dialogues(postfix, postrider, report):
                            ours[i] if i < len(ours) else "closed")
 
 
+def compare_lookups(postfix, postrider, report):
+    for kind, text, keys in lookups.FILES:
+        for peer in (postfix, postrider):
+            with open(f"{peer.etc}/lookup_{kind}", "w") as f:
+                f.write(text)
+            if kind in ("hash", "btree", "lmdb", "cdb"):
+                peer.lookup_command("postmap", f"{kind}:{peer.etc}/lookup_{kind}")
+        for key in keys:
+            report.add("lookup", f"{kind}: {key}",
+                       *(p.lookup_command("postmap", "-q", key, f"{kind}:{p.etc}/lookup_{kind}") for p in (postfix, postrider)))
+        report.add("lookup", f"{kind}: keys on standard input", *(
+            p.lookup_command("postmap", "-q", "-", f"{kind}:{p.etc}/lookup_{kind}", stdin="\n".join(keys).encode())
+            for p in (postfix, postrider)))
+    for name, keys in lookups.IN_PLACE:
+        for key in keys:
+            report.add("lookup", f"{name}: {key}", *(p.lookup_command("postmap", "-q", key, name) for p in (postfix, postrider)))
+
+
+def compare_routes(world, settings, report):
+    main = dict(routes.COMMON, **settings)
+    hold = {"hold": {"smtpd_data_restrictions": "check_client_access static:hold"}}
+    with contextlib.ExitStack() as stack:
+        peers = []
+        for kind in (Postfix, Postrider):
+            peers.append(kind(main, routes.TABLES, hold))
+            stack.callback(peers[-1].close)
+        for address in routes.ADDRESSES:
+            report.add(f"route ({world})", address, *(p.resolve(address) for p in peers))
+        for address in routes.RECIPIENTS:
+            report.add(f"recipient ({world})", address, *(submit(p, "hold", "a@example.test", [address]) for p in peers))
+        for address in routes.SENDERS:
+            report.add(f"sender ({world})", address, *(submit(p, "hold", address, ["a@example.test"]) for p in peers))
+        report.add(f"many recipients ({world})", "", *(submit(p, "hold", "", routes.RECIPIENTS) for p in peers))
+        report.add(f"header ({world})", "", *(submit(p, "hold", "", ["a@example.test"], routes.HEADER) for p in peers))
+
+
+def with_policy(listeners, port):
+    return {name: {k: v.replace("%(policy)s", str(port)) for k, v in s.items()} for name, s in listeners.items()}
+
+
+def compare_questions(postfix, postrider, report):
+    """The attributes that a policy service was sent."""
+    asked = [[q for q in peer.asked if not q["sender"].startswith("hangup")] for peer in (postfix, postrider)]
+    report.add("policy service", "number of questions", *(len(a) for a in asked))
+    for number, (theirs, ours) in enumerate(zip(*asked)):
+        report.add("policy service", f"names in question {number}", *(
+            sorted(a.keys() - b.keys()) for a, b in ((theirs, ours), (ours, theirs))))
+        for name in theirs:
+            report.add("policy service", f"{name} in question {number}", theirs[name], ours.get(name))
+
+
 def compare():
     report = Report()
     settings = {name: s for name, (s, _) in dialogues.LISTENERS.items()}
@@ -75,11 +129,17 @@ def compare():
         dns = NameServer(dialogues.ZONE, "127.11.53.1", 53)
         stack.callback(dns.close)
         peers = []
+        services = []
         for kind in (Postfix, Postrider):
-            peer = kind(dialogues.MAIN, dialogues.TABLES, settings, "127.11.53.1")
-            stack.callback(peer.close)
-            peers.append(peer)
+            services.append(PolicyServer())
+            stack.callback(services[-1].close)
+            peers.append(kind(dialogues.MAIN, dialogues.TABLES, with_policy(settings, services[-1].port), "127.11.53.1"))
+            stack.callback(peers[-1].close)
         compare_dialogues(*peers, report)
+        compare_questions(*services, report)
+        compare_lookups(*peers, report)
+    for world, more in routes.WORLDS.items():
+        compare_routes(world, more, report)
     return report
 
 

@@ -80,7 +80,7 @@ MAIN = {
     "relocated_maps": "hash:%(dir)s/relocated",
     "smtpd_authorized_xclient_hosts": "127.0.0.1", "mynetworks": "127.0.0.0/8, 192.0.2.200, [2001:db8:ff::]/48",
     "smtpd_delay_reject": "yes", "recipient_delimiter": "+", "smtpd_restriction_classes": "strict, loose",
-    "strict": "reject_unknown_sender_domain, check_recipient_access { inline:{a@example.test=REJECT} }, permit",
+    "strict": "reject_unknown_sender_domain, check_recipient_access inline:{a@example.test=REJECT}, permit",
     "loose": "permit", "default_transport": "discard", "local_transport": "discard", "relay_transport": "discard",
     "virtual_transport": "discard", "smtpd_tls_security_level": "none", "disable_vrfy_command": "no",
     "smtpd_hard_error_limit": "100", "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination",
@@ -142,8 +142,6 @@ LISTENERS = {
                              smtpd_client_restrictions="reject_unknown_client_hostname"),
     "reverse names": listener([mail("x@good.test", client=c) for c in CLIENTS[:7]],
                               smtpd_client_restrictions="reject_unknown_reverse_client_hostname"),
-    "forward names": listener([mail("x@good.test", client=c) for c in CLIENTS[:7]],
-                              smtpd_client_restrictions="reject_unknown_forward_client_hostname"),
     "reverse access": listener([mail("x@good.test", client=c) for c in CLIENTS[:7]], smtpd_client_restrictions=
                                "check_reverse_client_hostname_access hash:%(dir)s/client, permit_mynetworks, reject"),
     "client servers": listener([mail("x@good.test", client=c) for c in (CLIENT, "NAME=evil.test ADDR=192.0.2.66", NAMELESS)],
@@ -228,7 +226,7 @@ LISTENERS = {
     "footer": listener([mail("bad@good.test"), mail("x@good.test", "x@elsewhere.test")], smtpd_reject_footer=
                        r"\c. Call $client_name/$client_address at $server_name; $helo_name $sender $recipient $protocol_state",
                        smtpd_sender_restrictions="check_sender_access hash:%(dir)s/sender"),
-    "footer of lines": listener([mail("bad@good.test")], smtpd_reject_footer=r"first\nsecond $client_port",
+    "footer of lines": listener([mail("bad@good.test")], smtpd_reject_footer=r"first\nsecond $client_address",
                                 smtpd_sender_restrictions="check_sender_access hash:%(dir)s/sender"),
     "a recipient limit": listener([mail("x@good.test", HERE, "b@example.test", "c@example.test", "user@example.test", data=True)],
                                   smtpd_recipient_limit="2"),
@@ -246,6 +244,18 @@ LISTENERS = {
         smtpd_authorized_xforward_hosts="127.0.0.1"),
     "nobody may say XCLIENT": listener([("XCLIENT NAME=x",), ("XFORWARD NAME=x",)], smtpd_authorized_xclient_hosts=""),
     "forbidden commands": listener([("CONNECT x",), ("FOO",), ("EHLO x", "STARTTLS")], smtpd_forbidden_commands="FOO"),
+    # The server says what the sender's local part asks for: policy.py.
+    "policy service": listener(
+        [mail(f"{s}@good.test", client=c, data=True) for s in ("dunno", "okay", "reject", "defer", "code", "prepend", "doubt", "garbage",
+                                                               "nothing", "class") for c in (CLIENT, NAMELESS)]
+        + [mail("", client=f"{CLIENT} LOGIN=alice"), mail("dunno@good.test", "x@elsewhere.test", client=SIX),
+           mail("hangup@good.test")],
+        smtpd_recipient_restrictions="check_policy_service inet:127.0.0.1:%(policy)s", smtpd_sasl_auth_enable="yes",
+        smtpd_policy_service_retry_delay="1s",
+        smtpd_data_restrictions="check_policy_service { inet:127.0.0.1:%(policy)s, { policy_context = at data } }",
+        smtpd_end_of_data_restrictions="check_policy_service inet:127.0.0.1:%(policy)s"),
+    "no policy service": listener([mail("x@good.test")], smtpd_policy_service_try_limit="1", smtpd_recipient_restrictions=
+                                  "check_policy_service { inet:127.0.0.1:1, {default_action=defer_if_permit nobody there} }"),
     "VRFY": listener([talk(FRIEND, "VRFY a", "VRFY unknown", "VRFY x@elsewhere.test"), talk(CLIENT, "VRFY x@elsewhere.test")]),
 }
 HOSTILE = ['"a b"@example.test', '"a@elsewhere.test"@example.test', '"x%elsewhere.test"@example.test', "x%y%z@example.test",

@@ -59,7 +59,7 @@ class Postfix:
     def write_main_cf(self, main_cf):
         main = {
             "compatibility_level": "3.6", "queue_directory": self.spool, "data_directory": self.dir + "/lib",
-            "inet_interfaces": "127.0.0.1", "inet_protocols": "ipv4", "mynetworks": "127.0.0.0/8", "biff": "no",
+            "inet_interfaces": "127.0.0.1", "inet_protocols": "all", "mynetworks": "127.0.0.0/8", "biff": "no",
             "maillog_file": self.dir + "/log", "maillog_file_prefixes": "/", "alias_maps": "",
             "import_environment": "MAIL_CONFIG TZ LANG=C", "myhostname": HOSTNAME, "smtpd_error_sleep_time": "0",
         }
@@ -175,7 +175,7 @@ class Postrider(Instance):
 
 
 def submit(peer, listener, sender, recipients, content=b"Subject: x\r\n\r\nx\r\n"):
-    """To a listener that holds mail: (sender, [recipient], header without trace), or the reply that refuses."""
+    """To a listener that holds mail: (sender, recipients, fields that are no trace, sorted), or the reply that refuses."""
     with smtplib.SMTP("127.0.0.1", peer.ports[listener], timeout=30) as s:
         s.ehlo("client.example.test")
         for command in [f"MAIL FROM:<{sender}>", *(f"RCPT TO:<{r}>" for r in recipients)]:
@@ -193,5 +193,6 @@ def submit(peer, listener, sender, recipients, content=b"Subject: x\r\n\r\nx\r\n
     envelope = peer.lookup_command("postcat", "-eq", queue_id)[1].decode()
     header = peer.lookup_command("postcat", "-hq", queue_id)[1]
     found = sorted(re.findall(r"^recipient: (.*)", envelope, re.M))
-    header = re.sub(rb"^(Received|Message-Id|Date):.*(\n[ \t].*)*\n", b"", header, flags=re.M | re.I)
-    return re.findall(r"^sender: (.*)", envelope, re.M), found, header.decode()
+    fields = re.split(r"\n(?![ \t])", re.sub(r"\n[ \t]+", "\n ", header.decode()).strip())
+    fields = sorted(f for f in fields if not re.match(r"(received|message-id|date):", f, re.I))
+    return re.findall(r"^sender: (.*)", envelope, re.M), found, fields
