@@ -20,6 +20,7 @@ static const struct service_row rows[] = {
 	{ "resolver", "postrider-dns", ROOT_EMPTY, SYS_BASE | SYS_ACCEPT | SYS_THREADS | SYS_INET, COUNT_ONE,
 	  SERVICE_AT_START | SERVICE_ALWAYS | SERVICE_LISTENS, " smtpd smtp lmtp qmgr cleanup " },
 	{ "tlsmgr", "postrider-key", ROOT_EMPTY, SYS_BASE | SYS_THREADS, COUNT_ONE, SERVICE_ALWAYS, " smtpd smtp lmtp " },
+	{ "anvil", "postrider-count", ROOT_EMPTY, SYS_BASE, COUNT_ONE, SERVICE_ALWAYS, " smtpd " },
 	/* What it has of these depends on smtpd_sasl_type: nothing of it for tables. */
 	{ "auth", "postrider-login", ROOT_NONE, SYS_BASE | SYS_THREADS | SYS_READ | SYS_INET | SYS_UNIX, COUNT_ONE,
 	  SERVICE_ALWAYS | SERVICE_GROUPS, " smtpd " },
@@ -68,8 +69,8 @@ bool service_row_allows(const struct service_row *row, const char *asker)
 
 bool service_not_needed(const char *name, const char *command)
 {
-	static const char names[] = " defer trace flush rewrite verify scache anvil proxywrite postlog retry ";
-	static const char commands[] = " trivial-rewrite verify flush scache anvil postlogd tlsproxy dnsblog ";
+	static const char names[] = " defer trace flush rewrite verify scache proxywrite postlog retry ";
+	static const char commands[] = " trivial-rewrite verify flush scache postlogd tlsproxy dnsblog ";
 
 	return listed(names, name) || listed(commands, command);
 }
