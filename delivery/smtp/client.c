@@ -209,7 +209,8 @@ static void put_command(struct transaction *t, enum command command, size_t reci
 /* Puts the next commands into the stream's buffer: one, or a batch with PIPELINING. */
 static enum stream_status send_batch(struct transaction *t)
 {
-	size_t total = t->first + 1 + t->count + 1;
+	/* A probe ends with the replies to RCPT. */
+	size_t total = t->first + 1 + t->count + (t->d->job->probe ? 0 : 1);
 	size_t batch = (t->s->features & SMTP_PIPELINING) ? BATCH : 1;
 	enum stream_status status = STREAM_OK;
 	struct str out = { 0 };
@@ -237,6 +238,17 @@ static enum stream_status send_batch(struct transaction *t)
 
 /* --- what the server says --- */
 
+/* The server took the message: for one recipient (LMTP), or for all. */
+static void sent_to(struct transaction *t, size_t index)
+{
+	struct smtp_failure ok = { 0 };
+
+	smtp_fail(&ok, t->d->arena, t->s->reply.dsn, "%.*s",
+		  SLICE_FMT(smtp_reply_text(&t->s->reply, REPLY_TEXT, t->d->arena)));
+	ok.relay = arena_slice(t->d->arena, slice_of(t->s->relay));
+	smtp_decide(t->d, index, DELIVERY_SENT, &ok);
+}
+
 static void on_rcpt_reply(struct transaction *t, size_t index)
 {
 	struct smtp_failure failure;
@@ -246,6 +258,8 @@ static void on_rcpt_reply(struct transaction *t, size_t index)
 	if (t->s->reply.code / 100 == 2) {
 		t->d->recipient[index].accepted = true;
 		t->accepted++;
+		if (t->d->job->probe)
+			sent_to(t, index);
 		return;
 	}
 	smtp_session_refused(t->s, "RCPT TO", t->d->arena, &failure);
@@ -268,17 +282,6 @@ static void on_mail_refused(struct transaction *t, const char *command)
 		t->s->broken = true;
 	if (t->s->broken)
 		lose(t, &failure);
-}
-
-/* The server took the message: for one recipient (LMTP), or for all. */
-static void sent_to(struct transaction *t, size_t index)
-{
-	struct smtp_failure ok = { 0 };
-
-	smtp_fail(&ok, t->d->arena, t->s->reply.dsn, "%.*s",
-		  SLICE_FMT(smtp_reply_text(&t->s->reply, REPLY_TEXT, t->d->arena)));
-	ok.relay = arena_slice(t->d->arena, slice_of(t->s->relay));
-	smtp_decide(t->d, index, DELIVERY_SENT, &ok);
 }
 
 static void on_final_reply(struct transaction *t, const char *command)
