@@ -106,10 +106,8 @@ static void flush(struct caller *c, struct ipc_in *m)
 static void flush_id(struct caller *c, struct ipc_in *m)
 {
 	struct slice id;
-	bool found = ipc_get_bytes(m, QMGR_FIELD_ID, &id) && deferred_remove(queue_deferred(), id);
+	bool found = ipc_get_bytes(m, QMGR_FIELD_ID, &id) && queue_flush_message(id);
 
-	if (found)
-		queue_take(id);
 	answer(c, m, found, "");
 }
 

@@ -123,6 +123,18 @@ void deferred_put(struct deferred *d, struct slice id, double time)
 	sift_down(d, m);
 }
 
+bool deferred_flush(struct deferred *d, struct slice id, double now)
+{
+	struct deferred_message *m = *find(d, id);
+
+	if (!m)
+		return false;
+	m->flushed = true;
+	if (m->time > now)
+		deferred_put(d, id, now);
+	return true;
+}
+
 bool deferred_remove(struct deferred *d, struct slice id)
 {
 	struct deferred_message **at = find(d, id), *m = *at;
@@ -156,11 +168,12 @@ double deferred_next_time(const struct deferred *d)
 	return d->count ? d->heap[0]->time : 1e18;
 }
 
-bool deferred_take_due(struct deferred *d, double now, char id[MESSAGE_ID_SIZE])
+bool deferred_take_due(struct deferred *d, double now, char id[MESSAGE_ID_SIZE], bool *flushed)
 {
 	if (d->count == 0 || d->heap[0]->time > now)
 		return false;
 	snprintf(id, MESSAGE_ID_SIZE, "%s", d->heap[0]->id);
+	*flushed = d->heap[0]->flushed;
 	deferred_remove(d, slice_of(id));
 	return true;
 }
@@ -172,8 +185,10 @@ const struct deferred_message *deferred_at(const struct deferred *d, size_t inde
 
 void deferred_all_due(struct deferred *d, double now)
 {
-	for (size_t i = 0; i < d->count; i++)
+	for (size_t i = 0; i < d->count; i++) {
+		d->heap[i]->flushed = true;
 		if (d->heap[i]->time > now)
 			d->heap[i]->time = now;
+	}
 	/* Those that were due keep their places above: a heap still. */
 }

@@ -14,6 +14,7 @@ struct deferred_message {
 	double time;                     /* of the next attempt */
 	size_t position;                 /* in the heap */
 	struct deferred_message *next;   /* of the same hash */
+	bool flushed;                    /* due because somebody asked for it */
 	char id[];
 };
 
@@ -28,8 +29,10 @@ size_t deferred_count(const struct deferred *d);
 /* Time of the first; a very large number when empty. */
 double deferred_next_time(const struct deferred *d);
 /* Takes the first off if it is due at `now`. */
-bool deferred_take_due(struct deferred *d, double now, char id[MESSAGE_ID_SIZE]);
-/* Makes all due at `now`. */
+bool deferred_take_due(struct deferred *d, double now, char id[MESSAGE_ID_SIZE], bool *flushed);
+/* Makes it due at `now` because somebody asks.  False: it is not there. */
+bool deferred_flush(struct deferred *d, struct slice id, double now);
+/* The same for all. */
 void deferred_all_due(struct deferred *d, double now);
 /* In no order; NULL at the end. */
 const struct deferred_message *deferred_at(const struct deferred *d, size_t index);

@@ -13,6 +13,7 @@
 static void test_due_in_order_of_time(void **state)
 {
 	struct deferred *d = deferred_create();
+	bool flushed;
 	char id[MESSAGE_ID_SIZE];
 	double last = -1;
 	size_t taken = 0;
@@ -30,13 +31,13 @@ static void test_due_in_order_of_time(void **state)
 		snprintf(id, sizeof(id), "ID%u", i);
 		deferred_put(d, slice_of(id), (double)(i * 104729u % 1000));
 	}
-	assert_false(deferred_take_due(d, -1, id));
+	assert_false(deferred_take_due(d, -1, id, &flushed));
 	while (deferred_count(d) > 0) {
 		double time = deferred_next_time(d);
 
 		assert_true(time >= last);
 		last = time;
-		assert_true(deferred_take_due(d, time, id));
+		assert_true(deferred_take_due(d, time, id, &flushed));
 		taken++;
 	}
 	assert_int_equal(taken, MANY - (MANY + 2) / 3);

@@ -51,7 +51,7 @@ static struct peer *peer_of(struct agent_job *job)
 void agent_answer(struct agent_job *job, size_t i, const struct outcome *o)
 {
 	struct delivery_result result = { job->job.index[i], o->outcome, slice_of(o->dsn), slice_of(me.ops->relay),
-					  slice_of(o->text), SLICE_NONE };
+					  slice_of(o->text), SLICE_NONE, o->action };
 	struct ipc_channel *channel = peer_of(job)->channel;
 	struct ipc_out packet;
 

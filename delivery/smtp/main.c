@@ -111,7 +111,7 @@ static void on_decided(struct smtp_delivery *d, size_t index)
 	struct delivery_result result = {
 		.index = r->job.index[index], .outcome = to->outcome, .dsn = slice_of(to->failure.dsn),
 		.relay = to->failure.relay.len > 0 ? to->failure.relay : SLICE("none"),
-		.text = to->failure.text, .remote = to->failure.remote,
+		.text = to->failure.text, .remote = to->failure.remote, .action = to->action,
 	};
 	struct ipc_out m;
 
