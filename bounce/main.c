@@ -232,12 +232,12 @@ static bool make_notice(const struct work *w, struct err *err)
 		log_warning("%.*s: undeliverable postmaster notification discarded", SLICE_FMT(w->id));
 		return true;
 	}
+	if (s.envelope.sender.len == 0)
+		return tell_of_null_sender(&s, err);
 	for (size_t i = 0; i < s.envelope.recipient_count; i++)
 		concerned += notice_concerns(w->kind, &s.envelope.recipients[i]);
 	if (concerned == 0)
 		return true;
-	if (s.envelope.sender.len == 0)
-		return tell_of_null_sender(&s, err);
 	if (s.envelope.verp.len && w->kind == NOTICE_FAILURE && !me.plain_verp) {
 		if (!send_verp(&s, err))
 			return false;

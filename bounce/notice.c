@@ -42,7 +42,12 @@ bool notice_concerns(enum qmgr_notice kind, const struct message_recipient *r)
 
 static bool is_reported(const struct notice *n, size_t index)
 {
-	return (n->only == NOTICE_ALL || n->only == index) && notice_concerns(n->kind, &n->envelope->recipients[index]);
+	struct message_recipient r = n->envelope->recipients[index];
+
+	/* The postmaster's wish is notify_classes. */
+	if (n->postmaster)
+		r.notify = 0;
+	return (n->only == NOTICE_ALL || n->only == index) && notice_concerns(n->kind, &r);
 }
 
 static const struct template *template_of(const struct notice *n, const struct notice_settings *s)

@@ -109,7 +109,7 @@ static size_t put_variable(struct slice text, const struct config *config, struc
 		str_append_byte(out, '$');
 		return 1;
 	}
-	name = mem_slicedup(slice_sub(text, start, end));
+	name = mem_slicedup(slice_sub(text, start, end - start));
 	value = config_lookup(config, name);
 	if (!put_time(slice_of(name), config, out))
 		str_append_text(out, value ? value : "");

@@ -344,6 +344,12 @@ static bool load_lists(const struct config *c, struct err *err)
 	s->xforward = match_list_open(config_text(c, "smtpd_authorized_xforward_hosts"), MATCH_NETWORK, err);
 	if (!s->xforward)
 		return err_prefix(err, "smtpd_authorized_xforward_hosts");
+	s->verp = match_list_open(config_text(c, "smtpd_authorized_verp_clients"), MATCH_NETWORK, err);
+	if (!s->verp)
+		return err_prefix(err, "smtpd_authorized_verp_clients");
+	s->deliver_by = config_bool(c, "smtpd_deliver_by");
+	s->verp_delimiters = config_text(c, "default_verp_delimiters");
+	s->verp_filter = config_text(c, "verp_delimiter_filter");
 	if (!*config_text(c, "smtpd_reject_footer_maps"))
 		return true;
 	s->reject_footer_maps = table_list_open(config_text(c, "smtpd_reject_footer_maps"), err);

@@ -228,6 +228,7 @@ static void command_ehlo(struct session *s, struct slice args)
 		str_append_text(&text, "250-STARTTLS\r\n");
 	session_announce_auth(s, &text);
 	session_announce_proxied(s, &text);
+	session_announce_extensions(s, &text);
 	str_append_text(&text, "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n");
 	if (set->smtputf8)
 		str_append_text(&text, "250-SMTPUTF8\r\n");

@@ -78,6 +78,12 @@ void command_auth(struct session *s, struct slice args);
 
 void command_xclient(struct session *s, struct slice args);
 void command_xforward(struct session *s, struct slice args);
+/* DELIVERBY and XVERP: EHLO's lines. */
+void session_announce_extensions(struct session *s, struct str *out);
+/* A parameter of MAIL.  False: none of theirs; *problem: what is wrong with it, or NULL. */
+bool session_take_extension(struct session *s, struct transaction *t, struct slice name, struct slice value,
+			    const char **problem);
+
 /* EHLO's lines about the two. */
 void session_announce_proxied(struct session *s, struct str *out);
 /* ", orig_queue_id=…, orig_client=…" for the log when XFORWARD has said it. */

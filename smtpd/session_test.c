@@ -97,9 +97,9 @@ static void test_ehlo_says_what_there_is(void **state)
 	world_make(&w);
 	assert_string_equal(world_say(&w, SLICE("EHLO c\r\n")),
 			    "220 mx.test ESMTP\r\n250-mx.test\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-VRFY\r\n"
-			    "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n250 CHUNKING\r\n");
+			    "250-DELIVERBY\r\n250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n250 CHUNKING\r\n");
 	w.settings.message_size_limit = 0;
-	w.settings.smtputf8 = w.settings.vrfy = false;
+	w.settings.smtputf8 = w.settings.vrfy = w.settings.deliver_by = false;
 	assert_string_equal(world_say(&w, SLICE("EHLO c\r\n")),
 			    "220 mx.test ESMTP\r\n250-mx.test\r\n250-PIPELINING\r\n250-SIZE\r\n"
 			    "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250 CHUNKING\r\n");

@@ -52,6 +52,9 @@ struct smtpd_settings {
 	const char *forbidden_commands;    /* words of other protocols: the session ends */
 	bool delay_reject;                 /* restrictions are asked at RCPT, not before */
 	struct match_list *xclient, *xforward; /* who may say for whom it speaks; NULL: nobody */
+	bool deliver_by;                   /* DELIVERBY is announced */
+	struct match_list *verp;           /* who may ask for XVERP; NULL: nobody */
+	const char *verp_delimiters, *verp_filter;
 	const char *discard_ehlo_keywords;
 	const char *reject_footer;         /* with $names; empty: none */
 	struct table_list *reject_footer_maps; /* NULL: none */

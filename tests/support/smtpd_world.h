@@ -80,6 +80,8 @@ static inline void world_tell_envelope(struct str *story, const struct message_e
 	str_printf(story, "%s%s%s", rets[e->ret], e->body_8bitmime ? " 8BIT" : "", e->smtputf8 ? " UTF8" : "");
 	if (e->envid.len)
 		str_printf(story, " ENVID=%.*s", SLICE_FMT(e->envid));
+	if (e->deliver_by > 0)
+		str_printf(story, " BY=%.0f%c%s", e->deliver_by - loop_now(), e->by_return ? 'R' : 'N', e->by_trace ? "T" : "");
 	for (size_t i = 0; i < e->recipient_count; i++) {
 		const struct message_recipient *r = &e->recipients[i];
 
@@ -128,7 +130,7 @@ static inline void world_make(struct world *w)
 		.myhostname = "mx.test", .banner = "mx.test ESMTP", .message_size_limit = 1000, .line_limit = 2048,
 		.recipient_limit = 100, .recipient_overshoot_limit = 100, .soft_error_limit = 1000,
 		.hard_error_limit = 1000, .junk_command_limit = 1000, .timeout = 300, .vrfy = true, .smtputf8 = true,
-		.bare_lf = BARE_LF_NORMALIZE, .delay_reject = true,
+		.bare_lf = BARE_LF_NORMALIZE, .deliver_by = true, .delay_reject = true,
 	};
 	w->m.by_line = true;
 }
