@@ -181,6 +181,9 @@ static void start_jobs(struct message *m, struct job *jobs)
 		struct destination *d = job->destination;
 
 		jobs = job->next;
+		/* Somebody says that it is back. */
+		if (m->flushed)
+			d->dead_until = 0;
 		if (schedule_is_dead(d, loop_now())) {
 			message_fail_job(job, DELIVERY_DEFERRED, "4.4.1",
 					 d->dead_reason ? d->dead_reason : "destination unreachable");

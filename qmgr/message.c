@@ -9,6 +9,7 @@
 #include "common/base/task.h"
 #include "common/mail/delivery_log.h"
 #include "qmgr/qmgr.h"
+#include "qmgr/sites.h"
 
 /* --- the end of a message's time in memory --- */
 
@@ -64,6 +65,7 @@ static void message_defer(struct message *m)
 	if (futimens(m->fd, times) != 0)
 		log_warning("%s: set time of next attempt: %m", m->id.ptr);
 	queue_wait(m->id, now + wait);
+	sites_note(m->id, &m->envelope);
 	message_close(m);
 }
 

@@ -57,6 +57,8 @@ size_t queue_delete_all(void);
 size_t queue_flush(void);
 /* This one is; false: it does not wait. */
 bool queue_flush_message(struct slice id);
+/* Those that go to a site: how many (sites.h). */
+size_t queue_flush_site(uint32_t hash);
 /* Looks for messages that nobody has told of, and sweeps leftovers. */
 void queue_scan(void);
 void queue_move_to_corrupt(const char *name, const char *why);

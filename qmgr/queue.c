@@ -191,12 +191,18 @@ bool queue_flush_message(struct slice id)
 {
 	bool found = deferred_flush(queue.deferred, id, loop_now());
 
-	/* What its destinations are known for is forgotten, too: it is to be tried. */
-	if (found) {
-		schedule_revive(agents_schedule());
+	if (found)
 		task_event_signal(&queue.due);
-	}
 	return found;
+}
+
+size_t queue_flush_site(uint32_t hash)
+{
+	size_t count = deferred_flush_site(queue.deferred, hash, loop_now());
+
+	if (count > 0)
+		task_event_signal(&queue.due);
+	return count;
 }
 
 /* --- what lies in the directory --- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Sessions as a whole: each command in each state, limits, ends, and a walk against a model. */
+#include "common/proto/qmgr_proto.h"
 #include "tests/support/smtpd_world.h"
 
 #include <stdlib.h>
@@ -392,6 +393,25 @@ static void test_walk_against_the_model(void **state)
 	world_free(&w);
 }
 
+static unsigned answer_flush(void *context, struct slice site)
+{
+	return site.ptr[0] == '[' ? FLUSH_LATER : slice_eq(site, SLICE("x.test")) ? FLUSH_STARTED : FLUSH_NOT_ELIGIBLE;
+}
+
+static void test_etrn(void **state)
+{
+	struct world w;
+
+	world_make(&w);
+	assert_string_equal(world_codes(&w, "EHLO c\r\nETRN x.test\r\n"), "220 250 502");
+	w.flush = answer_flush;
+	assert_string_equal(world_codes(&w, "EHLO c\r\nETRN\r\nETRN a b\r\nETRN x.test\r\nETRN @x.test\r\nETRN y.test\r\n"
+					    "ETRN -x\r\nETRN [127.0.0.1]\r\nETRN [1\r\nETRN @\r\n"),
+			    "220 250 500 500 250 250 459 501 458 501 501");
+	assert_string_equal(world_codes(&w, "EHLO c\r\n" FROM "ETRN x.test\r\n"), "220 250 250 503");
+	world_free(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,7 +425,7 @@ int main(void)
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_writes_fail_anywhere),
 		cmocka_unit_test(test_talking_before_ones_turn),
-		cmocka_unit_test(test_walk_against_the_model),
+		cmocka_unit_test(test_etrn), cmocka_unit_test(test_walk_against_the_model),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,8 @@ struct smtpd_ops {
 	void *context;
 	/* Restrictions, as policy_ask.  False: refused (logged), *reply says how. */
 	bool (*ask)(void *context, const struct policy_question *question, struct smtp_reply *reply);
+	/* ETRN: an enum qmgr_flush.  NULL: there is no such service. */
+	unsigned (*flush)(void *context, struct slice site);
 	/* Limits a client: false: over one of them (logged), *reply says so.  NULL: there are none. */
 	bool (*count)(void *context, enum smtpd_event event, const struct policy_client *client, struct smtp_reply *reply);
 	/* A new queue file.  NULL: *reply says why not (4xx or 5xx). */

@@ -101,6 +101,7 @@ static const struct param rows[] = {
 	TEXT("export_environment", "TZ MAIL_CONFIG LANG", "environment of commands: names, or name=value"),
 	TEXT("fallback_transport", "", "transport of names that are neither alias nor user"),
 	TEXT("fallback_transport_maps", "", "the same, by name"),
+	TEXT("fast_flush_domains", "$relay_domains", "sites that ETRN and postqueue -s serve"),
 	TEXT("forward_expansion_filter", "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
 	     "characters that $names of forward_path may give; others become _"),
 	RAW("forward_path", "$home/.forward${recipient_delimiter}${extension}, $home/.forward",

@@ -25,6 +25,7 @@ struct smtpd_file {
 };
 
 struct world {
+	unsigned (*flush)(void *context, struct slice site);
 	struct smtpd_settings settings;
 	struct smtpd_file file;
 	int fd;                   /* of the queue file */
@@ -147,7 +148,7 @@ static inline void world_serve(struct world *w, struct stream *stream)
 {
 	static const struct policy_client client = { .name = "client.test", .reverse_name = "client.test", .address = "192.0.2.1",
 						      .port = "1025", .server_address = "", .server_port = "" };
-	struct smtpd_ops ops = { .context = w, .ask = world_ask, .open = world_open, .queue_id = world_queue_id,
+	struct smtpd_ops ops = { .context = w, .flush = w->flush, .ask = world_ask, .open = world_open, .queue_id = world_queue_id,
 				 .descriptor = world_descriptor, .commit = world_commit, .abort = world_abort };
 
 	world_now = w;
