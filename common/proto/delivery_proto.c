@@ -175,6 +175,8 @@ bool delivery_put_result(struct ipc_out *m, uint32_t job, const struct delivery_
 	put_cut(m, DELIVERY_FIELD_RELAY, r->relay);
 	put_cut(m, DELIVERY_FIELD_TEXT, r->text);
 	put_cut(m, DELIVERY_FIELD_REMOTE, r->remote);
+	if (r->action != ACTION_DELIVERED)
+		ipc_put_u64(m, DELIVERY_FIELD_ACTION, (uint64_t)r->action);
 	return !m->failed;
 }
 
@@ -197,7 +199,7 @@ static bool valid_dsn(struct slice dsn, enum delivery_outcome outcome)
 
 bool delivery_get_result(const struct ipc_in *m, struct delivery_result *r, struct err *err)
 {
-	uint64_t index, outcome;
+	uint64_t index, outcome, action = ACTION_DELIVERED;
 
 	*r = (struct delivery_result){ 0 };
 	if (m->type != DELIVERY_RESULT || !ipc_get_u64(m, DELIVERY_FIELD_INDEX, &index) || index > UINT32_MAX ||
@@ -206,8 +208,11 @@ bool delivery_get_result(const struct ipc_in *m, struct delivery_result *r, stru
 	    !ipc_get_bytes(m, DELIVERY_FIELD_RELAY, &r->relay) || !ipc_get_bytes(m, DELIVERY_FIELD_TEXT, &r->text) ||
 	    !ipc_get_bytes(m, DELIVERY_FIELD_REMOTE, &r->remote))
 		return err_set(err, ERR_SYNTAX, "malformed RESULT");
+	if (ipc_get_u64(m, DELIVERY_FIELD_ACTION, &action) && action > ACTION_TRACED)
+		return err_set(err, ERR_SYNTAX, "RESULT with an unknown action");
 	r->index = (uint32_t)index;
 	r->outcome = (enum delivery_outcome)outcome;
+	r->action = (enum delivery_action)action;
 	r->relay = slice_sub(r->relay, 0, TEXT_MAX);
 	r->text = slice_sub(r->text, 0, TEXT_MAX);
 	r->remote = slice_sub(r->remote, 0, TEXT_MAX);

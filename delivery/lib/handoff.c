@@ -39,6 +39,7 @@ static void keep_result(struct outcome *o, const struct delivery_result *result)
 
 	snprintf(dsn, sizeof(dsn), "%.*s", SLICE_FMT(result->dsn));
 	outcome_set(o, result->outcome, dsn, "%.*s", SLICE_FMT(result->text));
+	o->action = result->action;
 }
 
 static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)

@@ -97,6 +97,14 @@ static void submit(struct local_delivery *d, const struct message_envelope *enve
 	}
 }
 
+/* The parent's wishes for those that it was expanded to. */
+static uint8_t without_success(uint8_t notify)
+{
+	uint8_t left = notify & (uint8_t)~NOTIFY_SUCCESS;
+
+	return notify && !left ? NOTIFY_NEVER : left;
+}
+
 /* Those with this sender, taken off the list. */
 static size_t take_with_sender(struct local_delivery *d, struct slice sender, struct message_recipient *recipients)
 {
@@ -113,7 +121,10 @@ static size_t take_with_sender(struct local_delivery *d, struct slice sender, st
 		recipients[count] = *d->recipient;
 		recipients[count].address = f->address;
 		recipients[count].original = d->recipient->original.len ? d->recipient->original : d->recipient->address;
-		recipients[count++].status = RECIPIENT_PENDING;
+		recipients[count].status = RECIPIENT_PENDING;
+		if (d->expanded || !slice_eq(sender, d->job->job.envelope.sender))
+			recipients[count].notify = without_success(d->recipient->notify);
+		count++;
 		*at = f->next;
 	}
 	return count;

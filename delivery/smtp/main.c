@@ -42,6 +42,7 @@ static struct {
 	struct ipc_client *resolver;
 	struct agent *agents;
 	struct task_group background;
+	bool soft_bounce;
 } me;
 
 static void agent_close(struct agent *agent)
@@ -109,11 +110,17 @@ static void log_result(const struct running *r, size_t index)
 static void on_decided(struct smtp_delivery *d, size_t index)
 {
 	struct running *r = d->context;
-	const struct smtp_recipient *to = &d->recipient[index];
+	struct smtp_recipient *to = &d->recipient[index];
+
+	/* soft_bounce: nothing is returned, it is tried again. */
+	if (me.soft_bounce && to->outcome == DELIVERY_BOUNCED) {
+		to->outcome = DELIVERY_DEFERRED;
+		to->failure.dsn[0] = '4';
+	}
 	struct delivery_result result = {
 		.index = r->job.index[index], .outcome = to->outcome, .dsn = slice_of(to->failure.dsn),
 		.relay = to->failure.relay.len > 0 ? to->failure.relay : SLICE("none"),
-		.text = to->failure.text, .remote = to->failure.remote,
+		.text = to->failure.text, .remote = to->failure.remote, .action = to->action,
 	};
 	struct ipc_out m;
 
@@ -232,6 +239,7 @@ static bool open_settings(const struct process_info *info, struct err *err)
 	    !smtp_security_load(&me.security, info->config, me.settings.lmtp, err))
 		return false;
 	me.settings.security = &me.security;
+	me.soft_bounce = config_bool(info->config, "soft_bounce");
 	return true;
 }
 
