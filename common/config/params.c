@@ -90,6 +90,13 @@ static const struct param rows[] = {
 	TIME("deliver_lock_delay", "1s", 's', "pause between attempts to lock a mailbox"),
 	BOOL("disable_verp_bounces", "no", "one notice to the sender in place of one to each VERP sender"),
 	BOOL("disable_vrfy_command", "no", "refuse VRFY"),
+	TEXT("dkim_key_directory", "$config_directory/dkim", "own: private keys, DOMAIN/SELECTOR.pem"),
+	TEXT("dkim_oversign_headers", "From", "own: fields that a signature says there are no more of"),
+	TEXT("dkim_sign_headers",
+	     "From, Reply-To, Subject, Date, To, Cc, Message-ID, In-Reply-To, References, MIME-Version, Content-Type, "
+	     "Content-Transfer-Encoding, List-Id, List-Unsubscribe, List-Unsubscribe-Post, Sender, Resent-From, "
+	     "Resent-To, Resent-Date",
+	     "own: fields that are signed"),
 	TEXT("double_bounce_sender", "double-bounce", "sender of notices about notices"),
 	INT("duplicate_filter_limit", "1000", 0, 0, "addresses remembered while aliases are expanded"),
 	TEXT("empty_address_default_transport_maps_lookup_key", "<>", "key of the null sender"),
