@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/sasl/base64.h"
+#include "common/sasl/library.h"
 #include "common/tls/tls_stream.h"
 #include "delivery/smtp/session.h"
 
@@ -51,6 +52,8 @@ bool smtp_login_load(struct smtp_login *l, const struct config *config, bool lmt
 	if (!l->passwords)
 		return false;
 	if (*filter && !(l->filter = match_list_open(filter, MATCH_STRING, err)))
+		return false;
+	if (!sasl_library_prepare(err))
 		return false;
 	l->tokens = smtp_tokens_start(config, err);
 	return l->tokens != NULL;
