@@ -113,6 +113,9 @@ static void put_mail(struct transaction *t, struct str *out)
 		str_printf(out, " SIZE=%llu", (unsigned long long)t->d->content.size);
 	if ((features & SMTP_8BITMIME) && e->body_8bitmime)
 		str_append(out, SLICE(" BODY=8BITMIME"));
+	/* RFC 4954, section 5: we vouch for nobody. */
+	if (t->s->logged_in)
+		str_append(out, SLICE(" AUTH=<>"));
 	if ((features & SMTP_SMTPUTF8) && e->smtputf8)
 		str_append(out, SLICE(" SMTPUTF8"));
 	if (features & SMTP_DSN) {

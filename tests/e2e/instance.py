@@ -145,7 +145,10 @@ class Instance:
         return text
 
     def wait_log(self, text, seconds=30):
-        wait_until(lambda: text in self.log(), seconds, f"log line with {text!r}; log:\n" + self.log()[-6000:])
+        try:
+            wait_until(lambda: text in self.log(), seconds, f"log line with {text!r}")
+        except AssertionError as e:
+            raise AssertionError(str(e) + "\n" + self.log()[-6000:]) from None
 
     def smtp(self):
         return smtplib.SMTP("127.0.0.1", self.port, timeout=60)
