@@ -61,7 +61,7 @@ DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap v
                delivery/smtp delivery/local delivery/virtual delivery/pipe
 
 # Linked by proxymap and the commands alone.
-SERVER_SRCS := $(filter-out %_test.c %_fuzz.c,$(patsubst %,tables/servers/%.c,pool server_table servers small_protocol socket socketmap tcp policy) \
+SERVER_SRCS := $(filter-out %_test.c %_fuzz.c,$(patsubst %,tables/servers/%.c,pool server_table servers small_protocol socket socketmap tcp) \
                $(foreach t,$(SERVER_TYPES),$(wildcard tables/servers/$(t).c tables/servers/$(t)_*.c)))
 
 not_test  = $(filter-out %_test.c %_fuzz.c,$(1))
@@ -127,10 +127,10 @@ folder_objs = $(if $(filter tools tools/lib,$(call folder,$(1))),$(call obj,$(TO
 	$(LIB_DIRS) tables/servers,$(call folder,$(1))),,$(call obj,$(filter-out %/main.c,$(call not_test,$(wildcard $(dir $(1))*.c))))))
 # $(1): source, $(2): test or fuzz, $(3): libraries
 define test_rule
-$(B)/$(2)/$(1:.c=): $(call obj,$(1) $(SUPPORT_SRCS)) $(call folder_objs,$(1)) $(if $(filter tables/servers/%,$(1)),$(SERVER_LIB)) $(LIB)
+$(B)/$(2)/$(1:.c=): $(call obj,$(1) $(SUPPORT_SRCS)) $(call folder_objs,$(1)) $(if $(filter tables/servers/% proxymap/%,$(1)),$(SERVER_LIB)) $(LIB)
 	@mkdir -p $$(@D)
 	@echo "  LINK  $$@"
-	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(if $(filter tables/servers/%,$(1)),$(SERVER_LIBS)) $(LIBS) $(3)
+	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(if $(filter tables/servers/% proxymap/%,$(1)),$(SERVER_LIBS)) $(LIBS) $(3)
 endef
 $(foreach t,$(TEST_SRCS),$(eval $(call test_rule,$(t),test,-lcmocka)))
 $(foreach t,$(FUZZ_SRCS),$(eval $(call test_rule,$(t),fuzz)))
