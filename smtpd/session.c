@@ -329,7 +329,7 @@ static const struct command commands[] = {
 	{ "STARTTLS", VERB_STARTTLS, command_starttls, false, true },
 	{ "AUTH", VERB_AUTH, command_auth, false, true },
 	{ "XCLIENT", VERB_XCLIENT, command_xclient, false, true },
-	{ "XFORWARD", VERB_XFORWARD, command_xforward, false, true },
+	{ "XFORWARD", VERB_XFORWARD, command_xforward, false, false },
 };
 static const struct command unknown = { "UNKNOWN", VERB_UNKNOWN, command_unknown, false, false };
 
