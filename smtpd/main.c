@@ -17,6 +17,7 @@
 #include "policy/policy.h"
 #include "smtpd/smtpd.h"
 #include "tables/table.h"
+#include "smtpd/upstream.h"
 
 #define OPEN_TIMEOUT   60
 #define COMMIT_TIMEOUT 300
@@ -34,6 +35,7 @@ static struct {
 	bool name_lookup;
 	struct task_group sessions, background;
 	long session_limit;
+	double upstream_timeout;               /* for the header of the proxy in front of us; 0: there is none */
 } server;
 
 /* --- queue files --- */
@@ -103,6 +105,11 @@ struct connection {
 	char server_port[8];
 	bool loopback;
 };
+
+static bool is_loopback(const char *address)
+{
+	return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
+}
 
 /* Does the name have this address?  A name that does not is somebody's claim. */
 static enum policy_name_status confirm_name(const struct connection *c, const char *name, struct arena *arena)
@@ -184,6 +191,25 @@ static const struct smtpd_settings *settings_for(const struct policy_client *cli
 	return excluded == TABLE_FOUND ? &server.lenient : &server.settings;
 }
 
+/* With a proxy in front of us the socket's ends are not the client's. */
+static bool learn_client(struct connection *c)
+{
+	struct proxy_header h;
+
+	if (server.upstream_timeout <= 0)
+		return true;
+	if (!upstream_read(c->fd, c->address, server.upstream_timeout, &h))
+		return false;
+	if (!h.proxied)
+		return true;
+	snprintf(c->address, sizeof(c->address), "%s", h.client.address);
+	snprintf(c->port, sizeof(c->port), "%u", h.client.port);
+	snprintf(c->server_address, sizeof(c->server_address), "%s", h.server.address);
+	snprintf(c->server_port, sizeof(c->server_port), "%u", h.server.port);
+	c->loopback = is_loopback(c->address);
+	return true;
+}
+
 static void serve(void *arg)
 {
 	struct connection *c = arg;
@@ -193,8 +219,12 @@ static void serve(void *arg)
 	struct policy_client client = { .address = c->address, .port = c->port, .server_address = c->server_address,
 					.server_port = c->server_port };
 
-	find_name(c, &client, arena);
-	smtpd_serve(stream_of_fd(c->fd), settings_for(&client), &ops, &client);
+	if (learn_client(c)) {
+		find_name(c, &client, arena);
+		smtpd_serve(stream_of_fd(c->fd), settings_for(&client), &ops, &client);
+	} else {
+		close(c->fd);
+	}
 	free(c);
 	arena_free(&arena);
 	process_busy(-1);
@@ -226,7 +256,7 @@ static void describe_ends(struct connection *c, const struct sockaddr *peer)
 	socklen_t len = sizeof(here);
 
 	describe(peer, c->address, c->port);
-	c->loopback = strncmp(c->address, "127.", 4) == 0 || strcmp(c->address, "::1") == 0;
+	c->loopback = is_loopback(c->address);
 	if (getsockname(c->fd, (struct sockaddr *)&here, &len) == 0)
 		describe((const struct sockaddr *)&here, c->server_address, c->server_port);
 }
@@ -333,6 +363,18 @@ static bool load_auth(const struct process_info *info, struct err *err)
 				  &s->tls_options, err);
 }
 
+static bool load_upstream(const struct config *c, struct err *err)
+{
+	const char *protocol = config_text(c, "smtpd_upstream_proxy_protocol");
+
+	if (!*protocol)
+		return true;
+	if (strcmp(protocol, "haproxy") != 0)
+		return err_set(err, ERR_SYNTAX, "smtpd_upstream_proxy_protocol: \"%s\" is not haproxy", protocol);
+	server.upstream_timeout = config_time(c, "smtpd_upstream_proxy_timeout");
+	return server.upstream_timeout > 0 || err_set(err, ERR_SYNTAX, "smtpd_upstream_proxy_timeout must not be 0");
+}
+
 /* Who may speak for others; footers by table. */
 static bool load_lists(const struct config *c, struct err *err)
 {
@@ -377,7 +419,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 		.reject_footer = config_text(c, "smtpd_reject_footer"),
 		.forbid_unauth_pipelining = config_bool(c, "smtpd_forbid_unauth_pipelining"),
 	};
-	if (!load_tls(info, err) || !load_auth(info, err))
+	if (!load_upstream(c, err) || !load_tls(info, err) || !load_auth(info, err))
 		return false;
 	server.session_limit = info->process_limit > 0 ? info->process_limit : config_int(c, "smtpd_session_limit");
 	server.name_lookup = config_bool(c, "smtpd_peername_lookup");

@@ -459,6 +459,8 @@ static const struct param rows[] = {
 	TEXT("smtpd_tls_security_level", "", "none, may or encrypt; empty: by smtpd_use_tls and smtpd_enforce_tls"),
 	TIME("smtpd_tls_session_cache_timeout", "3600s", 's', "how long a session ticket is good"),
 	BOOL("smtpd_tls_wrappermode", "no", "TLS from the first byte on"),
+	TEXT("smtpd_upstream_proxy_protocol", "", "haproxy: each connection begins with the header of the PROXY protocol, version 1 or 2"),
+	TIME("smtpd_upstream_proxy_timeout", "5s", 's', "how long that header may take"),
 	BOOL("smtpd_use_tls", "no", "old name of smtpd_tls_security_level = may"),
 	BOOL("smtputf8_enable", "yes", "international addresses"),
 	BOOL("soft_bounce", "no", "answer 4xx instead of 5xx"),
