@@ -17,6 +17,7 @@
 #include "policy/policy.h"
 #include "smtpd/smtpd.h"
 #include "tables/table.h"
+#include "smtpd/screen.h"
 #include "smtpd/upstream.h"
 
 #define OPEN_TIMEOUT   60
@@ -35,6 +36,7 @@ static struct {
 	bool name_lookup;
 	struct task_group sessions, background;
 	long session_limit;
+	struct screen *screen;                 /* tests of clients; NULL: none */
 	double upstream_timeout;               /* for the header of the proxy in front of us; 0: there is none */
 } server;
 
@@ -175,9 +177,20 @@ static void find_name(const struct connection *c, struct policy_client *client, 
 	}
 }
 
+/* What operations of a session look at: NULL without screening. */
 static bool ask_policy(void *context, const struct policy_question *question, struct smtp_reply *reply)
 {
-	return policy_ask(context, question, reply);
+	struct screening *screening = context;
+
+	/* At a recipient, whichever of the restrictions comes first. */
+	if (screening && question->facts->recipient.len > 0 && !screen_recipient(screening, question->facts, reply))
+		return false;
+	return policy_ask(server.policy, question, reply);
+}
+
+static bool judge_oddity(void *context, enum smtpd_oddity oddity, const char *after, struct slice text, struct smtp_reply *reply)
+{
+	return screen_event(context, oddity, after, text, reply);
 }
 
 static const struct smtpd_settings *settings_for(const struct policy_client *client)
@@ -210,18 +223,43 @@ static bool learn_client(struct connection *c)
 	return true;
 }
 
+static void serve_client(struct connection *c, struct policy_client *client, struct smtpd_ops *ops, struct arena *arena)
+{
+	struct stream *stream = stream_of_fd(c->fd);
+	struct screening screening;
+	struct smtpd_settings *patient;
+
+	if (!server.screen) {
+		find_name(c, client, arena);
+		smtpd_serve(stream, settings_for(client), ops, client);
+		return;
+	}
+	if (!screen_client(server.screen, stream, client, server.tls.wrapper, server.resolver, &screening)) {
+		stream_free(&stream);
+		return;
+	}
+	ops->context = &screening;
+	ops->oddity = judge_oddity;
+	find_name(c, client, arena);
+	patient = arena_alloc(arena, sizeof(*patient));
+	*patient = *settings_for(client);
+	/* Who is refused in the end may say till then whom it is and to whom it would write. */
+	if (screening.refusal.code)
+		patient->forbid_unauth_pipelining = false;
+	smtpd_serve(stream, patient, ops, client);
+}
+
 static void serve(void *arg)
 {
 	struct connection *c = arg;
 	struct arena *arena = arena_create(256);
-	struct smtpd_ops ops = { .context = server.policy, .ask = ask_policy, .open = file_open, .queue_id = file_queue_id,
+	struct smtpd_ops ops = { .ask = ask_policy, .open = file_open, .queue_id = file_queue_id,
 				 .descriptor = file_descriptor, .commit = file_commit, .abort = file_abort };
 	struct policy_client client = { .address = c->address, .port = c->port, .server_address = c->server_address,
 					.server_port = c->server_port };
 
 	if (learn_client(c)) {
-		find_name(c, &client, arena);
-		smtpd_serve(stream_of_fd(c->fd), settings_for(&client), &ops, &client);
+		serve_client(c, &client, &ops, arena);
 	} else {
 		close(c->fd);
 	}
@@ -419,7 +457,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 		.reject_footer = config_text(c, "smtpd_reject_footer"),
 		.forbid_unauth_pipelining = config_bool(c, "smtpd_forbid_unauth_pipelining"),
 	};
-	if (!load_upstream(c, err) || !load_tls(info, err) || !load_auth(info, err))
+	if (!load_upstream(c, err) || !screen_load(c, &server.screen, err) || !load_tls(info, err) || !load_auth(info, err))
 		return false;
 	server.session_limit = info->process_limit > 0 ? info->process_limit : config_int(c, "smtpd_session_limit");
 	server.name_lookup = config_bool(c, "smtpd_peername_lookup");
@@ -439,7 +477,8 @@ static void watch_tables(void *arg)
 	while (task_sleep(TABLE_CHECK) == TASK_READY) {
 		if (process_retiring())
 			return;
-		if (policy_changed(server.policy) || match_list_changed(server.bare_lf_exclusions)) {
+		if (policy_changed(server.policy) || match_list_changed(server.bare_lf_exclusions) ||
+		    (server.screen && screen_changed(server.screen))) {
 			process_retire("table changed");
 			return;
 		}
