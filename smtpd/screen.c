@@ -106,6 +106,14 @@ static void log_end(const struct screening *s)
 
 /* --- before the greeting --- */
 
+/* As Postfix writes it: 0, 0.02, 1.5 */
+static double seconds_since(double start)
+{
+	double seconds = loop_now() - start;
+
+	return seconds < 0.01 ? 0 : seconds;
+}
+
 static void log_text(const struct screening *s, double since, struct slice early)
 {
 	struct str text = { 0 };
@@ -120,7 +128,7 @@ static void log_text(const struct screening *s, double since, struct slice early
 		else
 			str_append_byte(&text, (char)c);
 	}
-	log_info("PREGREET %zu after %.2g from [%s]:%s: %s", early.len, loop_now() - since, s->client->address, s->client->port,
+	log_info("PREGREET %zu after %.2g from [%s]:%s: %s", early.len, seconds_since(since), s->client->address, s->client->port,
 		 str_cstr(&text));
 	str_free(&text);
 }
@@ -145,7 +153,7 @@ static bool wait_greeting(struct screening *s, struct stream *stream)
 	}
 	if (status != STREAM_OK) {
 		if (status != STREAM_CANCELLED)
-			log_info("HANGUP after %.2g from [%s]:%s in tests before SMTP handshake", loop_now() - started,
+			log_info("HANGUP after %.2g from [%s]:%s in tests before SMTP handshake", seconds_since(started),
 				 s->client->address, s->client->port);
 		return false;
 	}
