@@ -13,8 +13,9 @@
 #include "common/base/str.h"
 #include "common/proto/qmgr_proto.h"
 #include "qmgr/qmgr.h"
+#include "qmgr/sites.h"
 
-enum who { WHO_CLEANUP = 1, WHO_SHOWQ = 2, WHO_ANYBODY = 4, WHO_OWNER = 8 };
+enum who { WHO_CLEANUP = 1, WHO_SHOWQ = 2, WHO_ANYBODY = 4, WHO_OWNER = 8, WHO_SMTPD = 16 };
 
 #define CREDIT_MAX   512    /* files that cleanup is given back at most for those that it has used */
 #define RETURN_PIECE 16
@@ -103,13 +104,23 @@ static void flush(struct caller *c, struct ipc_in *m)
 	answer(c, m, queue_flush(), "");
 }
 
+static void flush_site(struct caller *c, struct ipc_in *m)
+{
+	static const char *const words[] = { [SITES_STARTED] = "", [SITES_NOT_ELIGIBLE] = "not eligible",
+					     [SITES_MALFORMED] = "malformed", [SITES_LATER] = "try again later" };
+	enum sites_answer result = SITES_MALFORMED;
+	struct slice site;
+
+	if (ipc_get_bytes(m, QMGR_FIELD_SITE, &site))
+		result = sites_flush(site);
+	answer(c, m, (uint64_t)result, words[result]);
+}
+
 static void flush_id(struct caller *c, struct ipc_in *m)
 {
 	struct slice id;
-	bool found = ipc_get_bytes(m, QMGR_FIELD_ID, &id) && deferred_remove(queue_deferred(), id);
+	bool found = ipc_get_bytes(m, QMGR_FIELD_ID, &id) && queue_flush_message(id);
 
-	if (found)
-		queue_take(id);
 	answer(c, m, found, "");
 }
 
@@ -121,6 +132,20 @@ static void delete_messages(struct caller *c, struct ipc_in *m)
 	if (ipc_get_bytes(m, QMGR_FIELD_ID, &id))
 		count = slice_eq(id, SLICE("ALL")) ? queue_delete_all() : (size_t)queue_delete(id);
 	answer(c, m, count, "");
+}
+
+static void hold_messages(struct caller *c, struct ipc_in *m)
+{
+	struct slice id;
+
+	answer(c, m, ipc_get_bytes(m, QMGR_FIELD_ID, &id) ? queue_hold(id) : 0, "");
+}
+
+static void release_messages(struct caller *c, struct ipc_in *m)
+{
+	struct slice id;
+
+	answer(c, m, ipc_get_bytes(m, QMGR_FIELD_ID, &id) ? queue_release(id) : 0, "");
 }
 
 static bool put_entry(struct caller *c, const struct ipc_in *m, struct ipc_out *out, const char *id, const char *state)
@@ -146,6 +171,8 @@ static void list(struct caller *c, struct ipc_in *m)
 		ok = put_entry(c, m, &out, a->id.ptr, "active");
 	for (size_t i = 0; ok && (d = deferred_at(queue_deferred(), i)); i++)
 		ok = put_entry(c, m, &out, d->id, "deferred");
+	for (size_t i = 0; ok && (d = deferred_at(queue_held(), i)); i++)
+		ok = put_entry(c, m, &out, d->id, "hold");
 	if (!ok || !ipc_send(c->channel, &out))
 		return;
 	ipc_out_start(&out, QMGR_END, m->request);
@@ -160,9 +187,11 @@ static const struct {
 	{ QMGR_NEW, WHO_CLEANUP, take_new },
 	{ QMGR_LIST, WHO_SHOWQ | WHO_OWNER, list },
 	{ QMGR_FLUSH, WHO_ANYBODY | WHO_OWNER, flush },
-	{ QMGR_FLUSH_SITE, WHO_ANYBODY | WHO_OWNER, flush },
+	{ QMGR_FLUSH_SITE, WHO_ANYBODY | WHO_OWNER | WHO_SMTPD, flush_site },
 	{ QMGR_FLUSH_ID, WHO_ANYBODY | WHO_OWNER, flush_id },
 	{ QMGR_DELETE, WHO_OWNER, delete_messages },
+	{ QMGR_HOLD, WHO_OWNER, hold_messages },
+	{ QMGR_RELEASE, WHO_OWNER, release_messages },
 };
 
 static bool unlink_caller(struct caller **list, struct caller *c)
@@ -222,13 +251,19 @@ static void add_command(struct caller *c)
 	on_close(c->channel, c);
 }
 
+static unsigned role_of(const char *role)
+{
+	return strcmp(role, "cleanup") == 0 ? WHO_CLEANUP : strcmp(role, "showq") == 0 ? WHO_SHOWQ :
+	       strcmp(role, "smtpd") == 0 ? WHO_SMTPD : 0;
+}
+
 void control_accept(int fd, const char *role)
 {
 	struct caller *c = mem_alloc(sizeof(*c));
 
 	c->channel = ipc_channel_create(fd, &qmgr_protocol, &handler, c);
 	if (role)
-		c->who = strcmp(role, "cleanup") == 0 ? WHO_CLEANUP : strcmp(role, "showq") == 0 ? WHO_SHOWQ : 0;
+		c->who = role_of(role);
 	else
 		add_command(c);
 	if (c->who == WHO_CLEANUP) {

@@ -27,6 +27,7 @@ struct agent {
 	struct task_group jobs;
 	struct ev_timer leave;
 	bool holds;                    /* keeps the process from exiting until the timer has run */
+	bool probes;              /* verify: whatever it says, nothing is sent for it */
 };
 
 struct running {
@@ -45,6 +46,7 @@ static struct {
 	struct ipc_client *resolver;
 	struct agent *agents;
 	struct task_group background;
+	bool soft_bounce;
 } me;
 
 static void agent_close(struct agent *agent)
@@ -93,8 +95,9 @@ static void on_leave(struct ev_loop *loop, struct ev_timer *w, int events)
 
 static void log_result(const struct running *r, size_t index)
 {
-	static const char *const status[] = { [DELIVERY_SENT] = "sent", [DELIVERY_DEFERRED] = "deferred",
-					      [DELIVERY_BOUNCED] = "bounced" };
+	static const enum delivery_word status[] = { [DELIVERY_SENT] = DELIVERY_WORD_SENT,
+						     [DELIVERY_DEFERRED] = DELIVERY_WORD_DEFERRED,
+						     [DELIVERY_BOUNCED] = DELIVERY_WORD_BOUNCED };
 	const struct smtp_delivery *d = &r->delivery;
 	const struct smtp_recipient *to = &d->recipient[index];
 	struct delivery_log entry = {
@@ -102,7 +105,7 @@ static void log_result(const struct running *r, size_t index)
 		.original = to->recipient->original, .relay = to->failure.relay,
 		.arrival = r->job.envelope.arrival, .queued = r->job.queued,
 		.setup = d->started, .transmission = d->connected, .end = loop_now(),
-		.dsn = slice_of(to->failure.dsn), .status = status[to->outcome], .reason = to->failure.text,
+		.dsn = slice_of(to->failure.dsn), .status = delivery_log_word(status[to->outcome], r->job.probe), .reason = to->failure.text,
 	};
 
 	delivery_log(&entry);
@@ -111,11 +114,17 @@ static void log_result(const struct running *r, size_t index)
 static void on_decided(struct smtp_delivery *d, size_t index)
 {
 	struct running *r = d->context;
-	const struct smtp_recipient *to = &d->recipient[index];
+	struct smtp_recipient *to = &d->recipient[index];
+
+	/* soft_bounce: nothing is returned, it is tried again. */
+	if (me.soft_bounce && to->outcome == DELIVERY_BOUNCED) {
+		to->outcome = DELIVERY_DEFERRED;
+		to->failure.dsn[0] = '4';
+	}
 	struct delivery_result result = {
 		.index = r->job.index[index], .outcome = to->outcome, .dsn = slice_of(to->failure.dsn),
 		.relay = to->failure.relay.len > 0 ? to->failure.relay : SLICE("none"),
-		.text = to->failure.text, .remote = to->failure.remote,
+		.text = to->failure.text, .remote = to->failure.remote, .action = to->action,
 	};
 	struct ipc_out m;
 
@@ -180,6 +189,7 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 	}
 	r->delivery = (struct smtp_delivery){ .job = &r->job, .settings = &me.settings, .arena = r->arena,
 					      .on_decided = on_decided, .context = r };
+	r->job.probe |= agent->probes;
 	process_busy(1);
 	if (!task_spawn(&agent->jobs, run_job, r))
 		refuse_job(r);
@@ -201,6 +211,7 @@ static void peer(int fd, const char *role)
 	struct agent *agent = mem_alloc(sizeof(*agent));
 	struct ipc_out m;
 
+	agent->probes = strcmp(role, "verify") == 0;
 	agent->jobs.on_empty = on_jobs_ended;
 	agent->jobs.context = agent;
 	ev_timer_init(&agent->leave, on_leave, RETIRE_DELAY, 0.0);
@@ -235,6 +246,7 @@ static bool open_settings(const struct process_info *info, struct err *err)
 	    !smtp_generic_load(&me.generic, info->config, me.settings.lmtp, &generic, err))
 		return false;
 	me.settings.security = &me.security;
+	me.soft_bounce = config_bool(info->config, "soft_bounce");
 	me.settings.login = log_in ? &me.login : NULL;
 	me.settings.generic = generic ? &me.generic : NULL;
 	return true;

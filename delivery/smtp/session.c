@@ -165,6 +165,7 @@ static void take_keyword(struct smtp_session *s, const struct smtp_settings *set
 		{ SLICE("PIPELINING"), SMTP_PIPELINING }, { SLICE("SIZE"), SMTP_SIZE },
 		{ SLICE("8BITMIME"), SMTP_8BITMIME },     { SLICE("SMTPUTF8"), SMTP_SMTPUTF8 },
 		{ SLICE("CHUNKING"), SMTP_CHUNKING },     { SLICE("DSN"), SMTP_DSN },
+		{ SLICE("DELIVERBY"), SMTP_DELIVERBY },
 		{ SLICE("ENHANCEDSTATUSCODES"), SMTP_ENHANCED }, { SLICE("STARTTLS"), SMTP_STARTTLS },
 	};
 	struct slice word;

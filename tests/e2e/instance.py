@@ -37,10 +37,10 @@ def wait_until(condition, seconds=30, what="condition"):
 class Instance:
     """main_cf: dict of parameters; users: local recipients (names of /etc/passwd or aliases)."""
 
-    def __init__(self, main_cf=None, aliases="postmaster: root\n", master_cf_extra="", name="mail"):
+    def __init__(self, main_cf=None, aliases="postmaster: root\n", master_cf_extra="", name="mail", port=None):
         self.dir = tempfile.mkdtemp(prefix="postrider-")
         os.chmod(self.dir, 0o755)
-        self.port = free_port()
+        self.port = port or free_port()
         self.log_path = os.path.join(self.dir, "log")
         self.etc = os.path.join(self.dir, "etc")
         self.mail = os.path.join(self.dir, "mail")
