@@ -57,7 +57,10 @@ LIBS     := -lev $(foreach t,$(LOCAL_TYPES),$(local_lib_$(t))) -lseccomp -lidn2 
 # Libraries, lowest first; lint/includes.sh knows the same order.
 LIB_DIRS := common/base common/net common/mail common/config common/sasl common/proto common/process common/tls tables routing authn policy delivery/lib
 # A daemon has a folder of its name; main() is in its main.c.
-DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap verify anvil tlsmgr auth mailauth signer \
+# Policies by HTTPS: with libcurl only.
+HAVE_CURL := $(call have,,curl/curl.h,y)
+daemon_libs_mtasts := -lcurl
+DAEMON_DIRS := master $(if $(HAVE_CURL),mtasts) smtpd cleanup qmgr bounce pickup showq resolver proxymap verify anvil tlsmgr auth mailauth signer \
                delivery/smtp delivery/local delivery/virtual delivery/pipe
 
 # Linked by proxymap and the commands alone.
@@ -112,7 +115,7 @@ define daemon_rule
 $(B)/libexec/$(notdir $(1)): $(call obj,$(call not_test,$(wildcard $(1)/*.c))) $(if $(filter proxymap,$(1)),$(SERVER_LIB)) $(LIB)
 	@mkdir -p $$(@D)
 	@echo "  LINK  $$@"
-	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(if $(filter proxymap,$(1)),$(SERVER_LIBS)) $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(if $(filter proxymap,$(1)),$(SERVER_LIBS)) $(LIBS) $(daemon_libs_$(notdir $(1)))
 endef
 $(foreach d,$(DAEMONS),$(eval $(call daemon_rule,$(d))))
 

@@ -220,6 +220,8 @@ enum verdict rule_dnsbl(struct inquiry *q, const struct rule *rule);
 enum verdict rule_dnswl(struct inquiry *q, const struct rule *rule);
 /* "zone" or "zone=d.d.d.[a;b..c]".  False with ERR_SYNTAX. */
 bool dnsbl_parse(struct slice text, struct arena *arena, struct dnsbl_zone *zone, struct err *err) MUST_USE;
+/* "2.0.0.127" of 127.0.0.2, and 32 nibbles of IPv6; empty when it is no address. */
+struct slice dnsbl_reversed(struct arena *arena, const char *address);
 bool dnsbl_filter_matches(const struct dnsbl_zone *zone, const unsigned char octets[4]);
 
 void policy_service_close(struct policy_service *service);
