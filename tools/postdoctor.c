@@ -20,11 +20,13 @@ struct subcommand {
 
 static const struct subcommand subcommands[] = {
 	{ "spf", doctor_spf, true, false },
+	{ "message", doctor_message, false, true },
 };
 
 static void usage(void)
 {
-	fputs("usage: postdoctor spf --ip ADDRESS --helo NAME --sender ADDRESS\n"
+	fputs("usage: postdoctor message [--ip ADDRESS --helo NAME --sender ADDRESS] [FILE]\n"
+	      "       postdoctor spf --ip ADDRESS --helo NAME --sender ADDRESS\n"
 	      "options of all: [-c config_dir] [--dns ADDRESS:PORT] [--json]\n",
 	      stderr);
 	exit(EX_USAGE);

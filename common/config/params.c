@@ -47,6 +47,8 @@ static const struct param rows[] = {
 	TEXT("always_bcc", "", "address that gets a copy of all mail"),
 	BOOL("append_at_myorigin", "yes", "complete addresses without a domain"),
 	BOOL("append_dot_mydomain", "no", "complete host names without a domain"),
+	TEXT("arc_seal_headers", "From, Reply-To, Subject, Date, To, Cc, Message-ID, MIME-Version, Content-Type, DKIM-Signature", "own: fields that an ARC seal covers"),
+	TEXT("arc_trusted_sealers", "", "own: domains whose ARC seals may excuse a DMARC failure"),
 	BOOL("biff", "yes", "accepted; nobody is told of new mail"),
 	TIME("bounce_queue_lifetime", "5d", 'd', "how long a notice is tried"),
 	INT("bounce_size_limit", "50000", 0, 0, "bytes of a returned message"),

@@ -12,12 +12,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "authn/verify.h"
 #include "tools/lib/connect.h"
 #include "tools/lib/doctor_dns.h"
 
 #define KEY_MAX     65536
 #define MESSAGE_MAX (256u << 20)
 #define TXT_STRING  255
+#define SEAL_SIGNATURES 10
 
 struct request {
 	const struct config *config;
@@ -30,7 +32,8 @@ static int usage(void)
 {
 	fputs("usage: postrider dkim genkey [-t rsa|ed25519] [-b bits] [-d dir] domain [selector]\n"
 	      "       postrider dkim check [-n server:port] [-d dir] domain selector [keyfile]\n"
-	      "       postrider dkim sign [-d dir] domain selector [keyfile] <message\n",
+	      "       postrider dkim sign [-d dir] domain selector [keyfile] <message\n"
+	      "       postrider dkim seal [-n server:port] [-d dir] domain selector [keyfile] <message\n",
 	      stderr);
 	return EX_USAGE;
 }
@@ -270,6 +273,74 @@ static int sign(struct request *r)
 	return r->status;
 }
 
+/* --- seal --- */
+
+static int read_body(void *context, struct slice *piece)
+{
+	struct slice *rest = context;
+
+	*piece = *rest;
+	*rest = SLICE_NONE;
+	return piece->len > 0;
+}
+
+/* What we find goes into the seal, as it would if the message passed through us. */
+static bool seal_message(const struct request *r, const struct dkim_private_key *key, const struct authn_dns *dns,
+			 struct slice message, struct str *fields, struct err *err)
+{
+	struct verify_settings settings = { .authserv_id = config_text(r->config, "myhostname"),
+					    .signature_limit = SEAL_SIGNATURES, .dkim = true };
+	size_t at = body_start(message);
+	struct slice body = slice_sub(message, at, message.len);
+	struct verify_request request = { .settings = &settings, .dns = dns, .header = slice_sub(message, 0, at),
+					  .read_body = read_body, .context = &body, .now = (uint64_t)time(NULL), .will_seal = true };
+	struct arena *arena = arena_create(0);
+	struct str results = { 0 };
+	struct verify_answer v;
+	struct arc_seal seal = { .sign = { .key = key, .domain = slice_of(r->domain), .selector = slice_of(r->selector),
+					   .headers = slice_of(config_text(r->config, "arc_seal_headers")),
+					   .body_form = CANON_RELAXED, .header_form = CANON_RELAXED,
+					   .time = request.now } };
+	bool ok = verify_message(&request, arena, &v);
+
+	results_text(&v.results, &results);
+	seal.results = str_slice(&results);
+	ok = ok ? arc_seal(&seal, &v.arc, v.seal_body, fields, err) : err_set(err, ERR_TEMPORARY, "the message cannot be read");
+	verify_free(&v);
+	str_free(&results);
+	arena_free(&arena);
+	return ok;
+}
+
+static void seal(void *arg)
+{
+	struct request *r = arg;
+	struct doctor_dns dns = { 0 };
+	struct dkim_private_key key = { 0 };
+	struct str path = { 0 }, text = { 0 }, message = { 0 }, fields = { 0 };
+	struct err err;
+
+	key_path(r, &path);
+	if (dkim_key_file(str_cstr(&path), &key, &err) && doctor_dns_open(&dns, r->server, &err) &&
+	    read_whole(NULL, MESSAGE_MAX, &text, &err)) {
+		make_crlf(str_slice(&text), &message);
+		if (seal_message(r, &key, &dns.dns, str_slice(&message), &fields, &err)) {
+			fwrite(fields.data, 1, fields.len, stdout);
+			fwrite(str_cstr(&message), 1, message.len, stdout);
+		} else {
+			r->status = complain(&err);
+		}
+	} else {
+		r->status = complain(&err);
+	}
+	dkim_private_key_free(&key);
+	doctor_dns_close(&dns);
+	str_free(&path);
+	str_free(&text);
+	str_free(&message);
+	str_free(&fields);
+}
+
 /* --- arguments --- */
 
 static bool valid_name(const char *name)
@@ -325,9 +396,9 @@ int dkim_command(const struct config *config, int argc, char **argv)
 		return usage();
 	if (strcmp(verb, "sign") == 0)
 		return sign(&r);
-	if (strcmp(verb, "check") != 0)
+	if (strcmp(verb, "check") != 0 && strcmp(verb, "seal") != 0)
 		return usage();
 	tool_use_config(config);
-	tool_run(check, &r);
+	tool_run(verb[0] == 'c' ? check : seal, &r);
 	return r.status;
 }
