@@ -86,7 +86,7 @@ FUZZ_BINS := $(patsubst %.c,$(B)/fuzz/%,$(FUZZ_SRCS))
 
 # Objects stay: make would take them for intermediate files.
 .SECONDARY:
-.PHONY: bench torture all check unit e2e run install lint format clean fuzz fuzzers
+.PHONY: bench compat torture all check unit e2e run install lint format clean fuzz fuzzers
 all: $(DAEMON_BINS) $(TOOL_BINS) links
 
 $(B)/obj/%.o: %.c
@@ -178,6 +178,11 @@ install: all
 torture: all
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) tests/fuzz.sh
 	POSTRIDER_CRASH_MESSAGES=5000 POSTRIDER_CRASH_KILLS=10 POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -W ignore -m unittest -v tests/crash/test_crash.py
+
+# The same questions to Postfix and to us: tests/compat/README.md.
+compat: all
+	@sh tools/install-packages.sh test
+	@POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -W ignore tests/compat/compare.py
 
 # Figures, beside Postfix's in the same run: bench/README.md.
 bench: all $(BENCH_BINS)

@@ -16,6 +16,7 @@
 static struct {
 	const struct config *config;
 	struct router *router;
+	const char *defer_transports, *double_bounce;
 	struct task_group routing;
 	double next_sweep;
 } me;
@@ -24,6 +25,8 @@ void activate_open(const struct config *config, struct router *router)
 {
 	me.config = config;
 	me.router = router;
+	me.defer_transports = config_text(config, "defer_transports");
+	me.double_bounce = config_text(config, "double_bounce_sender");
 }
 
 /* --- jobs --- */
@@ -109,26 +112,65 @@ static void route_recipient(struct message *m, uint32_t index, struct routed *ro
 		log_warning("%s: %s", m->id.ptr, err.text);
 }
 
+static bool is_deferred_transport(struct slice name)
+{
+	struct slice list = slice_of(me.defer_transports), word;
+
+	while (slice_word(&list, ", \t\r\n", &word))
+		if (slice_eq(word, name))
+			return true;
+	return false;
+}
+
+/* Recipients that no agent is asked for. */
+static bool answer_here(struct message *m, uint32_t index, const struct route *route)
+{
+	const struct message_envelope *e = &m->envelope;
+	struct delivery_result result = { .index = index, .outcome = DELIVERY_DEFERRED, .relay = SLICE("none") };
+	ptrdiff_t at = slice_rfind(route->address, '@');
+
+	if (route->class_ == ROUTE_LOCAL && at > 0 &&
+	    slice_eq_nocase(slice_sub(route->address, 0, (size_t)at), slice_of(me.double_bounce))) {
+		result.outcome = DELIVERY_SENT;
+		result.dsn = SLICE("2.0.0");
+		result.text = SLICE("undeliverable postmaster notification discarded");
+	} else if (e->deliver_by > 0 && e->by_return && loop_now() >= e->deliver_by) {
+		result.outcome = DELIVERY_BOUNCED;
+		result.dsn = SLICE("5.4.7");
+		result.text = SLICE("delivery time expired");
+	} else if (!m->flushed && is_deferred_transport(route->transport)) {
+		result.dsn = SLICE("4.3.2");
+		result.text = SLICE("deferred transport");
+	} else {
+		return false;
+	}
+	message_answer(m, &result, true);
+	return true;
+}
+
 static void add_routed(struct message *m, struct job **jobs, uint32_t index, const struct routed *routed)
 {
 	struct delivery_result failed = { index, DELIVERY_DEFERRED, SLICE("4.3.0"), SLICE("none"),
-					  SLICE("address resolution failed: temporary lookup failure"), SLICE_NONE };
+					  SLICE("address resolution failed: temporary lookup failure"), SLICE_NONE,
+					  ACTION_DELIVERED };
 	const struct route *route = &routed->route;
 
 	if (!routed->known) {
 		message_answer(m, &failed, true);
 		return;
 	}
-	if (deliver_inside(m, index, route))
+	if (answer_here(m, index, route) || deliver_inside(m, index, route))
 		return;
 	struct schedule *s = agents_schedule();
 	struct transport *t = schedule_transport(s, route->transport, agents_limits);
 	long limit = config_transport_int(me.config, t->name, "_destination_recipient_limit");
+	/* A sender of its own for each. */
+	long room = m->envelope.verp.len ? 1 : limit;
 	/* With one recipient a delivery, the window counts for each recipient, not for the site. */
 	struct slice nexthop = limit == 1 ? route->address : route->nexthop;
 	struct destination *d = schedule_destination(s, t, nexthop);
 
-	add_recipient(m, jobs, d, index, limit);
+	add_recipient(m, jobs, d, index, room);
 }
 
 static void start_jobs(struct message *m, struct job *jobs)
@@ -139,6 +181,9 @@ static void start_jobs(struct message *m, struct job *jobs)
 		struct destination *d = job->destination;
 
 		jobs = job->next;
+		/* Somebody says that it is back. */
+		if (m->flushed)
+			d->dead_until = 0;
 		if (schedule_is_dead(d, loop_now())) {
 			message_fail_job(job, DELIVERY_DEFERRED, "4.4.1",
 					 d->dead_reason ? d->dead_reason : "destination unreachable");
@@ -193,6 +238,7 @@ static void count_recipients(struct message *m)
 	for (size_t i = 0; i < m->envelope.recipient_count; i++) {
 		m->pending += m->envelope.recipients[i].status == RECIPIENT_PENDING;
 		m->failed += m->envelope.recipients[i].status == RECIPIENT_FAILED;
+		m->to_tell += recipient_is_to_tell(m->envelope.recipients[i].status);
 	}
 }
 
@@ -226,7 +272,7 @@ static void sweep_destinations(void)
 	schedule_sweep(agents_schedule(), loop_now());
 }
 
-void message_activate(struct slice id)
+void message_activate(struct slice id, bool flushed)
 {
 	struct message *m = message_open(id);
 	double lifetime;
@@ -240,6 +286,7 @@ void message_activate(struct slice id)
 		return;
 	}
 	m->queued = loop_now();
+	m->flushed = flushed;
 	queue_add_active(m);
 	count_recipients(m);
 	lifetime = m->envelope.sender.len ? queue_settings()->lifetime : queue_settings()->bounce_lifetime;

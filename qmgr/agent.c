@@ -11,6 +11,7 @@
 
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "common/mail/verp.h"
 #include "common/process/process.h"
 #include "qmgr/qmgr.h"
 
@@ -302,6 +303,7 @@ static bool send_job(struct agent *a, struct job *job)
 				    .envelope = m->envelope, .index = job->recipients, .queued = m->queued };
 	struct message_recipient *recipients = mem_alloc(job->count * sizeof(*recipients));
 	struct ipc_out packet;
+	struct str sender = { 0 };
 	size_t next = 0;
 	bool ok;
 
@@ -309,6 +311,11 @@ static bool send_job(struct agent *a, struct job *job)
 		recipients[i] = m->envelope.recipients[job->recipients[i]];
 	out.envelope.recipients = recipients;
 	out.envelope.recipient_count = job->count;
+	if (m->envelope.verp.len && job->count == 1) {
+		verp_sender(&sender, m->envelope.verp, m->envelope.sender,
+			    recipients[0].original.len ? recipients[0].original : recipients[0].address);
+		out.envelope.sender = str_slice(&sender);
+	}
 	/* Opened again: an agent can read and not write. */
 	out.fd = openat(queue_directory(), m->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	ok = out.fd >= 0 && delivery_put_job(&packet, &out, &next) && next > 0 && ipc_send(a->channel, &packet);
@@ -317,6 +324,7 @@ static bool send_job(struct agent *a, struct job *job)
 	else
 		close(out.fd);
 	free(recipients);
+	str_free(&sender);
 	if (!ok)
 		return false;
 	struct running *r = mem_alloc(sizeof(*r));

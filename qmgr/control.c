@@ -13,8 +13,9 @@
 #include "common/base/str.h"
 #include "common/proto/qmgr_proto.h"
 #include "qmgr/qmgr.h"
+#include "qmgr/sites.h"
 
-enum who { WHO_CLEANUP = 1, WHO_SHOWQ = 2, WHO_ANYBODY = 4, WHO_OWNER = 8 };
+enum who { WHO_CLEANUP = 1, WHO_SHOWQ = 2, WHO_ANYBODY = 4, WHO_OWNER = 8, WHO_SMTPD = 16 };
 
 #define CREDIT_MAX   512    /* files that cleanup is given back at most for those that it has used */
 #define RETURN_PIECE 16
@@ -103,13 +104,23 @@ static void flush(struct caller *c, struct ipc_in *m)
 	answer(c, m, queue_flush(), "");
 }
 
+static void flush_site(struct caller *c, struct ipc_in *m)
+{
+	static const char *const words[] = { [SITES_STARTED] = "", [SITES_NOT_ELIGIBLE] = "not eligible",
+					     [SITES_MALFORMED] = "malformed", [SITES_LATER] = "try again later" };
+	enum sites_answer result = SITES_MALFORMED;
+	struct slice site;
+
+	if (ipc_get_bytes(m, QMGR_FIELD_SITE, &site))
+		result = sites_flush(site);
+	answer(c, m, (uint64_t)result, words[result]);
+}
+
 static void flush_id(struct caller *c, struct ipc_in *m)
 {
 	struct slice id;
-	bool found = ipc_get_bytes(m, QMGR_FIELD_ID, &id) && deferred_remove(queue_deferred(), id);
+	bool found = ipc_get_bytes(m, QMGR_FIELD_ID, &id) && queue_flush_message(id);
 
-	if (found)
-		queue_take(id);
 	answer(c, m, found, "");
 }
 
@@ -160,7 +171,7 @@ static const struct {
 	{ QMGR_NEW, WHO_CLEANUP, take_new },
 	{ QMGR_LIST, WHO_SHOWQ | WHO_OWNER, list },
 	{ QMGR_FLUSH, WHO_ANYBODY | WHO_OWNER, flush },
-	{ QMGR_FLUSH_SITE, WHO_ANYBODY | WHO_OWNER, flush },
+	{ QMGR_FLUSH_SITE, WHO_ANYBODY | WHO_OWNER | WHO_SMTPD, flush_site },
 	{ QMGR_FLUSH_ID, WHO_ANYBODY | WHO_OWNER, flush_id },
 	{ QMGR_DELETE, WHO_OWNER, delete_messages },
 };
@@ -222,13 +233,19 @@ static void add_command(struct caller *c)
 	on_close(c->channel, c);
 }
 
+static unsigned role_of(const char *role)
+{
+	return strcmp(role, "cleanup") == 0 ? WHO_CLEANUP : strcmp(role, "showq") == 0 ? WHO_SHOWQ :
+	       strcmp(role, "smtpd") == 0 ? WHO_SMTPD : 0;
+}
+
 void control_accept(int fd, const char *role)
 {
 	struct caller *c = mem_alloc(sizeof(*c));
 
 	c->channel = ipc_channel_create(fd, &qmgr_protocol, &handler, c);
 	if (role)
-		c->who = strcmp(role, "cleanup") == 0 ? WHO_CLEANUP : strcmp(role, "showq") == 0 ? WHO_SHOWQ : 0;
+		c->who = role_of(role);
 	else
 		add_command(c);
 	if (c->who == WHO_CLEANUP) {

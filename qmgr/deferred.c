@@ -8,6 +8,7 @@
 struct deferred {
 	struct deferred_message **buckets, **heap;
 	size_t bucket_count, count, room;
+	size_t unknown;             /* entries whose sites are not known */
 };
 
 struct deferred *deferred_create(void)
@@ -19,6 +20,12 @@ struct deferred *deferred_create(void)
 	return d;
 }
 
+static void entry_free(struct deferred_message *m)
+{
+	free(m->sites);
+	free(m);
+}
+
 void deferred_free(struct deferred **dp)
 {
 	struct deferred *d = *dp;
@@ -26,7 +33,7 @@ void deferred_free(struct deferred **dp)
 	if (!d)
 		return;
 	for (size_t i = 0; i < d->count; i++)
-		free(d->heap[i]);
+		entry_free(d->heap[i]);
 	free(d->heap);
 	free(d->buckets);
 	free(d);
@@ -109,6 +116,7 @@ static struct deferred_message *add(struct deferred *d, struct slice id)
 	m->next = *bucket;
 	*bucket = m;
 	place(d, d->count++, m);
+	d->unknown++;
 	return m;
 }
 
@@ -121,6 +129,18 @@ void deferred_put(struct deferred *d, struct slice id, double time)
 	m->time = time;
 	sift_up(d, m);
 	sift_down(d, m);
+}
+
+bool deferred_flush(struct deferred *d, struct slice id, double now)
+{
+	struct deferred_message *m = *find(d, id);
+
+	if (!m)
+		return false;
+	m->flushed = true;
+	if (m->time > now)
+		deferred_put(d, id, now);
+	return true;
 }
 
 bool deferred_remove(struct deferred *d, struct slice id)
@@ -137,7 +157,8 @@ bool deferred_remove(struct deferred *d, struct slice id)
 		sift_up(d, last);
 		sift_down(d, last);
 	}
-	free(m);
+	d->unknown -= !m->sites_known;
+	entry_free(m);
 	return true;
 }
 
@@ -156,11 +177,12 @@ double deferred_next_time(const struct deferred *d)
 	return d->count ? d->heap[0]->time : 1e18;
 }
 
-bool deferred_take_due(struct deferred *d, double now, char id[MESSAGE_ID_SIZE])
+bool deferred_take_due(struct deferred *d, double now, char id[MESSAGE_ID_SIZE], bool *flushed)
 {
 	if (d->count == 0 || d->heap[0]->time > now)
 		return false;
 	snprintf(id, MESSAGE_ID_SIZE, "%s", d->heap[0]->id);
+	*flushed = d->heap[0]->flushed;
 	deferred_remove(d, slice_of(id));
 	return true;
 }
@@ -170,10 +192,59 @@ const struct deferred_message *deferred_at(const struct deferred *d, size_t inde
 	return index < d->count ? d->heap[index] : NULL;
 }
 
-void deferred_all_due(struct deferred *d, double now)
+void deferred_set_sites(struct deferred *d, struct slice id, const uint32_t *hashes, size_t count)
 {
-	for (size_t i = 0; i < d->count; i++)
+	struct deferred_message *m = *find(d, id);
+
+	if (!m)
+		return;
+	d->unknown -= !m->sites_known;
+	m->sites_known = true;
+	free(m->sites);
+	m->sites = NULL;
+	if (count == 0)
+		return;
+	m->sites = mem_alloc((count + 1) * sizeof(*m->sites));
+	m->sites[0] = (uint32_t)count;
+	memcpy(m->sites + 1, hashes, count * sizeof(*hashes));
+}
+
+bool deferred_all_known(const struct deferred *d)
+{
+	return d->unknown == 0;
+}
+
+static bool goes_to(const struct deferred_message *m, uint32_t hash)
+{
+	for (uint32_t i = 1; m->sites && i <= m->sites[0]; i++)
+		if (m->sites[i] == hash || m->sites[i] == 0)
+			return true;
+	return false;
+}
+
+size_t deferred_flush_site(struct deferred *d, uint32_t hash, double now)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < d->count; i++) {
+		if (!goes_to(d->heap[i], hash))
+			continue;
+		count++;
+		d->heap[i]->flushed = true;
 		if (d->heap[i]->time > now)
 			d->heap[i]->time = now;
+	}
+	for (size_t i = d->count / 2; count > 0 && i > 0; i--)
+		sift_down(d, d->heap[i - 1]);
+	return count;
+}
+
+void deferred_all_due(struct deferred *d, double now)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		d->heap[i]->flushed = true;
+		if (d->heap[i]->time > now)
+			d->heap[i]->time = now;
+	}
 	/* Those that were due keep their places above: a heap still. */
 }

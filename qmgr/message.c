@@ -9,6 +9,7 @@
 #include "common/base/task.h"
 #include "common/mail/delivery_log.h"
 #include "qmgr/qmgr.h"
+#include "qmgr/sites.h"
 
 /* --- the end of a message's time in memory --- */
 
@@ -57,11 +58,20 @@ static void message_defer(struct message *m)
 		wait = settings->maximal_backoff;
 	if (wait < settings->minimal_backoff)
 		wait = settings->minimal_backoff;
+	/* At its deadline the sender is told, or the message returned. */
+	if (m->envelope.deliver_by > now && m->envelope.deliver_by < now + wait)
+		wait = m->envelope.deliver_by - now + 1;
 	times[1].tv_sec = (time_t)(now + wait);
 	if (futimens(m->fd, times) != 0)
 		log_warning("%s: set time of next attempt: %m", m->id.ptr);
 	queue_wait(m->id, now + wait);
+	sites_note(m->id, &m->envelope);
 	message_close(m);
+}
+
+static bool is_done(const struct message *m)
+{
+	return m->pending == 0 && m->failed == 0 && m->to_tell == 0;
 }
 
 static void set_status(struct message *m, struct message_recipient *r, enum recipient_status status)
@@ -70,38 +80,73 @@ static void set_status(struct message *m, struct message_recipient *r, enum reci
 
 	m->pending -= r->status == RECIPIENT_PENDING;
 	m->failed -= r->status == RECIPIENT_FAILED;
+	m->to_tell -= recipient_is_to_tell(r->status);
 	m->failed += status == RECIPIENT_FAILED;
+	m->to_tell += recipient_is_to_tell(status);
 	r->status = status;
 	/* With the last recipient the whole message goes. */
-	if (m->pending == 0 && m->failed == 0 && mark_free(m))
+	if (is_done(m) && mark_free(m))
 		return;
 	if (!message_set_status(m->fd, r, status, &err))
 		log_warning("%s: %s", m->id.ptr, err.text);
 }
 
-void message_noticed(struct message *m, bool done)
+/* --- what the sender is told --- */
+
+static bool is_late(const struct message *m)
 {
-	for (size_t i = 0; done && i < m->envelope.recipient_count; i++)
-		if (m->envelope.recipients[i].status == RECIPIENT_FAILED)
-			set_status(m, &m->envelope.recipients[i], RECIPIENT_RETURNED);
-	if (!m->deleted && (m->pending > 0 || !done))
-		message_defer(m);
-	else
-		message_remove(m);
+	const struct message_envelope *e = &m->envelope;
+	double limit = queue_settings()->delay_warning, now = loop_now();
+
+	if (m->layout.warned || e->sender.len == 0)
+		return false;
+	return (limit > 0 && now - e->arrival > limit) || (e->deliver_by > 0 && !e->by_return && now >= e->deliver_by);
+}
+
+/* 0: nothing. */
+static enum qmgr_notice next_notice(const struct message *m)
+{
+	if (m->notice_failed)
+		return 0;
+	return m->failed > 0 ? NOTICE_FAILURE : m->to_tell > 0 ? NOTICE_SUCCESS :
+	       m->pending > 0 && is_late(m) ? NOTICE_DELAY : 0;
+}
+
+static void note_told(struct message *m, enum qmgr_notice kind)
+{
+	struct err err;
+
+	for (size_t i = 0; i < m->envelope.recipient_count; i++) {
+		struct message_recipient *r = &m->envelope.recipients[i];
+
+		if (kind == NOTICE_FAILURE && r->status == RECIPIENT_FAILED)
+			set_status(m, r, RECIPIENT_RETURNED);
+		else if (kind == NOTICE_SUCCESS && recipient_is_to_tell(r->status))
+			set_status(m, r, RECIPIENT_DELIVERED);
+	}
+	if (kind == NOTICE_DELAY && !message_set_warned(m->fd, &m->layout, &err))
+		log_warning("%s: %s", m->id.ptr, err.text);
+}
+
+void message_noticed(struct message *m, enum qmgr_notice kind, bool done)
+{
+	if (done)
+		note_told(m, kind);
+	/* Once a round: what could not be noted is not told again at once. */
+	m->notice_failed = !done || next_notice(m) == kind;
+	message_settle(m);
 }
 
 void message_settle(struct message *m)
 {
-	if (m->deleted || (m->pending == 0 && m->failed == 0)) {
+	enum qmgr_notice kind = next_notice(m);
+
+	if (m->deleted || is_done(m))
 		message_remove(m);
-	} else if (m->failed == 0) {
+	else if (kind)
+		notice_send(m, kind);
+	else
 		message_defer(m);
-	} else if (m->envelope.sender.len == 0) {
-		log_info("%s: a notice or a message from nobody: no sender to tell", m->id.ptr);
-		message_noticed(m, true);
-	} else {
-		notice_send(m);
-	}
 }
 
 /* --- answers --- */
@@ -109,6 +154,14 @@ void message_settle(struct message *m)
 static const char *status_word(enum delivery_outcome outcome)
 {
 	return outcome == DELIVERY_SENT ? "sent" : outcome == DELIVERY_BOUNCED ? "bounced" : "deferred";
+}
+
+/* Of this success. */
+static bool wants_to_know(const struct message *m, const struct message_recipient *r, enum delivery_action action)
+{
+	if (m->envelope.sender.len == 0 || action == ACTION_PASSED)
+		return false;
+	return action == ACTION_TRACED ? !(r->notify & NOTIFY_NEVER) : (r->notify & NOTIFY_SUCCESS) != 0;
 }
 
 void message_answer(struct message *m, const struct delivery_result *result, bool log)
@@ -127,13 +180,18 @@ void message_answer(struct message *m, const struct delivery_result *result, boo
 			.relay = result->relay, .arrival = m->envelope.arrival, .queued = m->queued,
 			.end = loop_now(), .dsn = result->dsn, .status = status_word(outcome),
 			.reason = result->text });
-	if (outcome == DELIVERY_SENT) {
+	if (outcome == DELIVERY_SENT && !wants_to_know(m, r, result->action)) {
 		set_status(m, r, RECIPIENT_DELIVERED);
 		return;
 	}
 	m->has_results = true;
 	if (!message_append_result(m->fd, &kept, &err))
 		log_warning("%s: %s", m->id.ptr, err.text);
+	if (outcome == DELIVERY_SENT) {
+		set_status(m, r, result->action == ACTION_DELIVERED ? RECIPIENT_TELL_DELIVERED :
+				 result->action == ACTION_EXPANDED ? RECIPIENT_TELL_EXPANDED : RECIPIENT_TELL_RELAYED);
+		return;
+	}
 	if (outcome == DELIVERY_DEFERRED && m->expired) {
 		log_info("%s: from=<%.*s>, status=expired, returned to sender", m->id.ptr,
 			 SLICE_FMT(m->envelope.sender));
@@ -157,7 +215,7 @@ void message_fail_job(struct job *job, enum delivery_outcome outcome, const char
 
 	for (uint32_t i = 0; i < job->count; i++) {
 		struct delivery_result result = { job->recipients[i], outcome, slice_of(dsn), SLICE("none"),
-						  slice_of(text), SLICE_NONE };
+						  slice_of(text), SLICE_NONE, ACTION_DELIVERED };
 
 		if (job->is_answered[i])
 			continue;

@@ -21,8 +21,15 @@ void notice_open(void)
 	notices.bounce = ipc_client_create("bounce", &qmgr_protocol, process_connect);
 }
 
-static bool ask(struct message *m, struct err *err)
+/* A notice that is asked for. */
+struct question {
+	struct message *message;
+	enum qmgr_notice kind;
+};
+
+static bool ask(const struct question *q, struct err *err)
 {
+	const struct message *m = q->message;
 	struct ipc_reply reply;
 	struct ipc_out packet;
 	uint64_t done = 0;
@@ -37,6 +44,7 @@ static bool ask(struct message *m, struct err *err)
 		return err_set_errno(err, ERR_TEMPORARY, "open for a notice");
 	ipc_out_start(&packet, QMGR_NOTICE, ipc_client_request(notices.bounce));
 	ipc_put_bytes(&packet, QMGR_FIELD_ID, m->id);
+	ipc_put_u64(&packet, QMGR_FIELD_COUNT, (uint64_t)q->kind);
 	ipc_put_fd(&packet, fd);
 	answered = ipc_client_call(notices.bounce, &packet, loop_now() + NOTICE_TIMEOUT, &reply, err);
 	close(fd);
@@ -49,21 +57,24 @@ static bool ask(struct message *m, struct err *err)
 
 static void send_notice(void *arg)
 {
-	struct message *m = arg;
+	struct question *q = arg;
 	struct err err;
-	bool done = ask(m, &err);
+	bool done = ask(q, &err);
 
 	if (!done)
-		log_warning("%s: %s", m->id.ptr, err.text);
-	message_noticed(m, done);
+		log_warning("%s: %s", q->message->id.ptr, err.text);
+	message_noticed(q->message, q->kind, done);
 	process_busy(-1);
 }
 
-void notice_send(struct message *m)
+void notice_send(struct message *m, enum qmgr_notice kind)
 {
+	struct question *q = arena_alloc(m->arena, sizeof(*q));
+
+	*q = (struct question){ m, kind };
 	process_busy(1);
-	if (task_spawn(&notices.tasks, send_notice, m))
+	if (task_spawn(&notices.tasks, send_notice, q))
 		return;
 	process_busy(-1);
-	message_noticed(m, false);
+	message_noticed(m, kind, false);
 }

@@ -7,6 +7,7 @@
 #include "common/mail/message_file.h"
 #include "common/net/ipc.h"
 #include "common/proto/delivery_proto.h"
+#include "common/proto/qmgr_proto.h"
 #include "qmgr/deferred.h"
 #include "qmgr/schedule.h"
 #include "routing/route.h"
@@ -22,14 +23,16 @@ struct message {
 	struct message_envelope envelope;
 	double queued;
 	size_t jobs;              /* not answered yet, waiting or running */
-	size_t pending, failed;   /* recipients of this status */
+	size_t pending, failed, to_tell; /* recipients of this status */
 	bool deleted;             /* by the administrator: goes when its jobs have ended */
 	bool expired;             /* past its lifetime: what is not delivered now goes back */
+	bool flushed;             /* somebody asked for it: defer_transports do not count */
+	bool notice_failed;       /* its sender is told another time */
 	bool has_results;         /* records follow the message in the file */
 };
 
 struct queue_settings {
-	double minimal_backoff, maximal_backoff, lifetime, bounce_lifetime;
+	double minimal_backoff, maximal_backoff, lifetime, bounce_lifetime, delay_warning;
 	size_t active_limit;
 	bool soft_bounce;
 };
@@ -52,13 +55,18 @@ int queue_delete(struct slice id);
 size_t queue_delete_all(void);
 /* All deferred messages are due now. */
 size_t queue_flush(void);
+/* This one is; false: it does not wait. */
+bool queue_flush_message(struct slice id);
+/* Those that go to a site: how many (sites.h). */
+size_t queue_flush_site(uint32_t hash);
 /* Looks for messages that nobody has told of, and sweeps leftovers. */
 void queue_scan(void);
 void queue_move_to_corrupt(const char *name, const char *why);
 
 /* activate.c: into memory, and to the scheduler. */
 void activate_open(const struct config *config, struct router *router);
-void message_activate(struct slice id);
+/* `flushed`: at somebody's request. */
+void message_activate(struct slice id, bool flushed);
 
 /* message.c: what happens to an active message. */
 /* Result for a recipient of a job; checked already to be the job's and not answered. */
@@ -67,10 +75,10 @@ void message_answer(struct message *m, const struct delivery_result *result, boo
 void message_job_done(struct job *job);
 /* Defers or fails all of the job's recipients that are not answered (no agent did). */
 void message_fail_job(struct job *job, enum delivery_outcome outcome, const char *dsn, const char *text);
-/* No job is left: tells the sender what failed, then removes the message or has it wait. */
+/* No job is left: tells the sender what there is to tell, then removes the message or has it wait. */
 void message_settle(struct message *m);
 /* The sender was told, or is to be told later. */
-void message_noticed(struct message *m, bool done);
+void message_noticed(struct message *m, enum qmgr_notice kind, bool done);
 
 /* agent.c: delivery agents. */
 void agents_open(const struct config *config, struct schedule *schedule);
@@ -81,7 +89,7 @@ void agents_dispatch(struct transport *t);
 
 /* notice.c: has bounce tell the sender; calls message_noticed at the end. */
 void notice_open(void);
-void notice_send(struct message *m);
+void notice_send(struct message *m, enum qmgr_notice kind);
 
 /* control.c: cleanup, showq, commands. */
 void control_accept(int fd, const char *role);

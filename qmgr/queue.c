@@ -115,13 +115,14 @@ static void run_due(void *arg)
 {
 	char id[MESSAGE_ID_SIZE];
 	size_t count = 0;
+	bool flushed;
 
 	while (!task_cancelled()) {
 		if (!has_room())
 			task_event_wait(&queue.due, TASK_FOREVER);
-		else if (!deferred_take_due(queue.deferred, loop_now(), id))
+		else if (!deferred_take_due(queue.deferred, loop_now(), id, &flushed))
 			task_event_wait(&queue.due, deferred_next_time(queue.deferred));
-		else if (message_activate(slice_of(id)), ++count % PIECE == 0)
+		else if (message_activate(slice_of(id), flushed), ++count % PIECE == 0)
 			task_yield();
 	}
 }
@@ -131,7 +132,7 @@ void queue_take(struct slice id)
 	if (process_retiring() || deferred_has(queue.deferred, id) || find_active(id))
 		return;
 	if (has_room())
-		message_activate(id);
+		message_activate(id, false);
 	else
 		queue_wait(id, loop_now());
 }
@@ -184,6 +185,24 @@ size_t queue_flush(void)
 	deferred_all_due(queue.deferred, loop_now());
 	task_event_signal(&queue.due);
 	return deferred_count(queue.deferred);
+}
+
+bool queue_flush_message(struct slice id)
+{
+	bool found = deferred_flush(queue.deferred, id, loop_now());
+
+	if (found)
+		task_event_signal(&queue.due);
+	return found;
+}
+
+size_t queue_flush_site(uint32_t hash)
+{
+	size_t count = deferred_flush_site(queue.deferred, hash, loop_now());
+
+	if (count > 0)
+		task_event_signal(&queue.due);
+	return count;
 }
 
 /* --- what lies in the directory --- */
@@ -320,6 +339,7 @@ void queue_open(const struct config *config, int directory, int corrupt)
 		.lifetime = config_time(config, "maximal_queue_lifetime"),
 		.bounce_lifetime = config_time(config, "bounce_queue_lifetime"),
 		.active_limit = (size_t)config_int(config, "qmgr_message_active_limit"),
+		.delay_warning = config_time(config, "delay_warning_time"),
 		.soft_bounce = config_bool(config, "soft_bounce"),
 	};
 	if (!task_spawn(&queue.tasks, run_due, NULL) || !task_spawn(&queue.tasks, scan, NULL))

@@ -47,6 +47,7 @@ static bool decode_xtext(struct slice in, struct arena *arena, struct slice *out
 static const char *mail_parameter(struct session *s, struct transaction *t, struct slice name, struct slice value)
 {
 	struct message_envelope *e = &t->envelope;
+	const char *problem;
 
 	if (slice_eq_nocase(name, SLICE("SIZE"))) {
 		if (!slice_to_u64(value, &t->announced_size))
@@ -73,7 +74,7 @@ static const char *mail_parameter(struct session *s, struct transaction *t, stru
 		if (!auth_parameter_valid(value))
 			return "Bad AUTH parameter syntax";
 	} else {
-		return UNSUPPORTED;
+		return session_take_extension(s, t, name, value, &problem) ? problem : UNSUPPORTED;
 	}
 	return NULL;
 }

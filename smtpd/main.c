@@ -12,15 +12,18 @@
 #include "common/mail/address.h"
 #include "common/process/process.h"
 #include "common/proto/cleanup_proto.h"
+#include "common/proto/qmgr_proto.h"
 #include "common/proto/resolver_proto.h"
 #include "common/tls/server.h"
 #include "policy/policy.h"
+#include "smtpd/client_limits.h"
 #include "smtpd/smtpd.h"
 #include "tables/table.h"
 
 #define OPEN_TIMEOUT   60
 #define COMMIT_TIMEOUT 300
 #define NAME_TIMEOUT   10
+#define FLUSH_TIMEOUT  60
 #define TABLE_CHECK    1.0 /* seconds between looks at the tables */
 
 static struct {
@@ -30,7 +33,8 @@ static struct {
 	struct policy *policy;
 	struct smtpd_tls tls;
 	struct smtpd_auth auth;
-	struct ipc_client *cleanup, *resolver;
+	struct client_limits limits;
+	struct ipc_client *cleanup, *resolver, *qmgr;
 	bool name_lookup;
 	struct task_group sessions, background;
 	long session_limit;
@@ -168,9 +172,38 @@ static void find_name(const struct connection *c, struct policy_client *client, 
 	}
 }
 
+/* ETRN: the queue manager knows what waits for a site. */
+static unsigned flush_site(void *context, struct slice site)
+{
+	struct ipc_reply reply;
+	struct ipc_out packet;
+	struct err err = { 0 };
+	uint64_t result = FLUSH_LATER;
+
+	if (!ipc_client_connect(server.qmgr, loop_now() + FLUSH_TIMEOUT, &err)) {
+		log_warning("queue manager: %s", err.text);
+		return FLUSH_LATER;
+	}
+	ipc_out_start(&packet, QMGR_FLUSH_SITE, ipc_client_request(server.qmgr));
+	ipc_put_bytes(&packet, QMGR_FIELD_SITE, site);
+	if (!ipc_client_call(server.qmgr, &packet, loop_now() + FLUSH_TIMEOUT, &reply, &err)) {
+		log_warning("queue manager: %s", err.text);
+		return FLUSH_LATER;
+	}
+	if (!ipc_get_u64(&reply.in, QMGR_FIELD_COUNT, &result) || result > FLUSH_LATER)
+		result = FLUSH_LATER;
+	ipc_reply_free(&reply);
+	return (unsigned)result;
+}
+
 static bool ask_policy(void *context, const struct policy_question *question, struct smtp_reply *reply)
 {
-	return policy_ask(context, question, reply);
+	return policy_ask(server.policy, question, reply);
+}
+
+static bool count_event(void *context, enum smtpd_event event, const struct policy_client *client, struct smtp_reply *reply)
+{
+	return client_count(context, event, client, reply);
 }
 
 static const struct smtpd_settings *settings_for(const struct policy_client *client)
@@ -188,13 +221,16 @@ static void serve(void *arg)
 {
 	struct connection *c = arg;
 	struct arena *arena = arena_create(256);
-	struct smtpd_ops ops = { .context = server.policy, .ask = ask_policy, .open = file_open, .queue_id = file_queue_id,
+	struct client_count count = { .limits = &server.limits };
+	struct smtpd_ops ops = { .context = &count, .ask = ask_policy, .count = count_event, .flush = flush_site, .open = file_open,
+				 .queue_id = file_queue_id,
 				 .descriptor = file_descriptor, .commit = file_commit, .abort = file_abort };
 	struct policy_client client = { .address = c->address, .port = c->port, .server_address = c->server_address,
 					.server_port = c->server_port };
 
 	find_name(c, &client, arena);
 	smtpd_serve(stream_of_fd(c->fd), settings_for(&client), &ops, &client);
+	client_count_end(&count);
 	free(c);
 	arena_free(&arena);
 	process_busy(-1);
@@ -344,6 +380,12 @@ static bool load_lists(const struct config *c, struct err *err)
 	s->xforward = match_list_open(config_text(c, "smtpd_authorized_xforward_hosts"), MATCH_NETWORK, err);
 	if (!s->xforward)
 		return err_prefix(err, "smtpd_authorized_xforward_hosts");
+	s->verp = match_list_open(config_text(c, "smtpd_authorized_verp_clients"), MATCH_NETWORK, err);
+	if (!s->verp)
+		return err_prefix(err, "smtpd_authorized_verp_clients");
+	s->deliver_by = config_bool(c, "smtpd_deliver_by");
+	s->verp_delimiters = config_text(c, "default_verp_delimiters");
+	s->verp_filter = config_text(c, "verp_delimiter_filter");
 	if (!*config_text(c, "smtpd_reject_footer_maps"))
 		return true;
 	s->reject_footer_maps = table_list_open(config_text(c, "smtpd_reject_footer_maps"), err);
@@ -377,7 +419,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 		.reject_footer = config_text(c, "smtpd_reject_footer"),
 		.forbid_unauth_pipelining = config_bool(c, "smtpd_forbid_unauth_pipelining"),
 	};
-	if (!load_tls(info, err) || !load_auth(info, err))
+	if (!load_tls(info, err) || !load_auth(info, err) || !client_limits_load(&server.limits, c, info->service, err))
 		return false;
 	server.session_limit = info->process_limit > 0 ? info->process_limit : config_int(c, "smtpd_session_limit");
 	server.name_lookup = config_bool(c, "smtpd_peername_lookup");
@@ -397,7 +439,8 @@ static void watch_tables(void *arg)
 	while (task_sleep(TABLE_CHECK) == TASK_READY) {
 		if (process_retiring())
 			return;
-		if (policy_changed(server.policy) || match_list_changed(server.bare_lf_exclusions)) {
+		if (policy_changed(server.policy) || match_list_changed(server.bare_lf_exclusions) ||
+		    match_list_changed(server.limits.exceptions)) {
 			process_retire("table changed");
 			return;
 		}
@@ -412,7 +455,9 @@ static void start(const struct process_info *info)
 		server.auth.client = ipc_client_create("auth", &auth_protocol, process_connect);
 	server.cleanup = ipc_client_create("cleanup", &cleanup_protocol, process_connect);
 	server.resolver = ipc_client_create("resolver", &resolver_protocol, process_connect);
+	server.qmgr = ipc_client_create("qmgr", &qmgr_protocol, process_connect);
 	policy_connect(server.policy, process_connect);
+	client_limits_connect(&server.limits, process_connect);
 	task_spawn(&server.background, watch_tables, NULL);
 }
 

@@ -15,7 +15,7 @@
 static const char *const verb_names[VERB_COUNT] = {
 	[VERB_HELO] = "helo", [VERB_EHLO] = "ehlo", [VERB_STARTTLS] = "starttls", [VERB_AUTH] = "auth", [VERB_MAIL] = "mail", [VERB_RCPT] = "rcpt",
 	[VERB_DATA] = "data", [VERB_BDAT] = "bdat", [VERB_RSET] = "rset", [VERB_NOOP] = "noop",
-	[VERB_XCLIENT] = "xclient", [VERB_XFORWARD] = "xforward", [VERB_QUIT] = "quit", [VERB_VRFY] = "vrfy", [VERB_HELP] = "help", [VERB_UNKNOWN] = "unknown",
+	[VERB_XCLIENT] = "xclient", [VERB_XFORWARD] = "xforward", [VERB_QUIT] = "quit", [VERB_VRFY] = "vrfy", [VERB_ETRN] = "etrn", [VERB_HELP] = "help", [VERB_UNKNOWN] = "unknown",
 };
 
 /* --- replies --- */
@@ -224,10 +224,13 @@ static void command_ehlo(struct session *s, struct slice args)
 		str_append_text(&text, "250-SIZE\r\n");
 	if (set->vrfy)
 		str_append_text(&text, "250-VRFY\r\n");
+	if (s->ops->flush)
+		str_append_text(&text, "250-ETRN\r\n");
 	if (set->tls && !s->tls)
 		str_append_text(&text, "250-STARTTLS\r\n");
 	session_announce_auth(s, &text);
 	session_announce_proxied(s, &text);
+	session_announce_extensions(s, &text);
 	str_append_text(&text, "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n");
 	if (set->smtputf8)
 		str_append_text(&text, "250-SMTPUTF8\r\n");
@@ -328,6 +331,7 @@ static const struct command commands[] = {
 	{ "HELP", VERB_HELP, command_help, true, true },
 	{ "STARTTLS", VERB_STARTTLS, command_starttls, false, true },
 	{ "AUTH", VERB_AUTH, command_auth, false, true },
+	{ "ETRN", VERB_ETRN, command_etrn, true, false },
 	{ "XCLIENT", VERB_XCLIENT, command_xclient, false, true },
 	{ "XFORWARD", VERB_XFORWARD, command_xforward, false, true },
 };

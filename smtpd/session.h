@@ -11,7 +11,7 @@
 enum verb {
 	/* In the order of Postfix's disconnect line. */
 	VERB_HELO, VERB_EHLO, VERB_STARTTLS, VERB_AUTH, VERB_MAIL, VERB_RCPT, VERB_DATA, VERB_BDAT, VERB_RSET, VERB_NOOP, VERB_VRFY,
-	VERB_HELP, VERB_XCLIENT, VERB_XFORWARD, VERB_QUIT, VERB_UNKNOWN, VERB_COUNT
+	VERB_ETRN, VERB_HELP, VERB_XCLIENT, VERB_XFORWARD, VERB_QUIT, VERB_UNKNOWN, VERB_COUNT
 };
 
 /* One mail transaction (RFC 5321 §3.3): made by MAIL, freed in transaction_free, whatever ends it. */
@@ -75,11 +75,20 @@ void command_data(struct session *s, struct slice args);
 void command_bdat(struct session *s, struct slice args);
 void command_starttls(struct session *s, struct slice args);
 void command_auth(struct session *s, struct slice args);
+void command_etrn(struct session *s, struct slice args);
 
 void command_xclient(struct session *s, struct slice args);
 void command_xforward(struct session *s, struct slice args);
+/* DELIVERBY and XVERP: EHLO's lines. */
+void session_announce_extensions(struct session *s, struct str *out);
+/* A parameter of MAIL.  False: none of theirs; *problem: what is wrong with it, or NULL. */
+bool session_take_extension(struct session *s, struct transaction *t, struct slice name, struct slice value,
+			    const char **problem);
+
 /* EHLO's lines about the two. */
 void session_announce_proxied(struct session *s, struct str *out);
+/* May the client say for whom it speaks?  It is no client itself then. */
+bool session_is_proxy(const struct session *s);
 /* ", orig_queue_id=…, orig_client=…" for the log when XFORWARD has said it. */
 void session_describe_origin(const struct session *s, struct str *out);
 void session_proxied_free(struct session *s);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Sessions as a whole: each command in each state, limits, ends, and a walk against a model. */
+#include "common/proto/qmgr_proto.h"
 #include "tests/support/smtpd_world.h"
 
 #include <stdlib.h>
@@ -97,9 +98,9 @@ static void test_ehlo_says_what_there_is(void **state)
 	world_make(&w);
 	assert_string_equal(world_say(&w, SLICE("EHLO c\r\n")),
 			    "220 mx.test ESMTP\r\n250-mx.test\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-VRFY\r\n"
-			    "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n250 CHUNKING\r\n");
+			    "250-DELIVERBY\r\n250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n250 CHUNKING\r\n");
 	w.settings.message_size_limit = 0;
-	w.settings.smtputf8 = w.settings.vrfy = false;
+	w.settings.smtputf8 = w.settings.vrfy = w.settings.deliver_by = false;
 	assert_string_equal(world_say(&w, SLICE("EHLO c\r\n")),
 			    "220 mx.test ESMTP\r\n250-mx.test\r\n250-PIPELINING\r\n250-SIZE\r\n"
 			    "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250 CHUNKING\r\n");
@@ -392,6 +393,25 @@ static void test_walk_against_the_model(void **state)
 	world_free(&w);
 }
 
+static unsigned answer_flush(void *context, struct slice site)
+{
+	return site.ptr[0] == '[' ? FLUSH_LATER : slice_eq(site, SLICE("x.test")) ? FLUSH_STARTED : FLUSH_NOT_ELIGIBLE;
+}
+
+static void test_etrn(void **state)
+{
+	struct world w;
+
+	world_make(&w);
+	assert_string_equal(world_codes(&w, "EHLO c\r\nETRN x.test\r\n"), "220 250 502");
+	w.flush = answer_flush;
+	assert_string_equal(world_codes(&w, "EHLO c\r\nETRN\r\nETRN a b\r\nETRN x.test\r\nETRN @x.test\r\nETRN y.test\r\n"
+					    "ETRN -x\r\nETRN [127.0.0.1]\r\nETRN [1\r\nETRN @\r\n"),
+			    "220 250 500 500 250 250 459 501 458 501 501");
+	assert_string_equal(world_codes(&w, "EHLO c\r\n" FROM "ETRN x.test\r\n"), "220 250 250 503");
+	world_free(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,7 +425,7 @@ int main(void)
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_writes_fail_anywhere),
 		cmocka_unit_test(test_talking_before_ones_turn),
-		cmocka_unit_test(test_walk_against_the_model),
+		cmocka_unit_test(test_etrn), cmocka_unit_test(test_walk_against_the_model),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

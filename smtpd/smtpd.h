@@ -52,6 +52,9 @@ struct smtpd_settings {
 	const char *forbidden_commands;    /* words of other protocols: the session ends */
 	bool delay_reject;                 /* restrictions are asked at RCPT, not before */
 	struct match_list *xclient, *xforward; /* who may say for whom it speaks; NULL: nobody */
+	bool deliver_by;                   /* DELIVERBY is announced */
+	struct match_list *verp;           /* who may ask for XVERP; NULL: nobody */
+	const char *verp_delimiters, *verp_filter;
 	const char *discard_ehlo_keywords;
 	const char *reject_footer;         /* with $names; empty: none */
 	struct table_list *reject_footer_maps; /* NULL: none */
@@ -66,6 +69,8 @@ struct smtpd_ops {
 	void *context;
 	/* Restrictions, as policy_ask.  False: refused (logged), *reply says how. */
 	bool (*ask)(void *context, const struct policy_question *question, struct smtp_reply *reply);
+	/* ETRN: an enum qmgr_flush.  NULL: there is no such service. */
+	unsigned (*flush)(void *context, struct slice site);
 	/* Limits a client: false: over one of them (logged), *reply says so.  NULL: there are none. */
 	bool (*count)(void *context, enum smtpd_event event, const struct policy_client *client, struct smtp_reply *reply);
 	/* A new queue file.  NULL: *reply says why not (4xx or 5xx). */

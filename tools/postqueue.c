@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
@@ -113,7 +114,7 @@ static void flush(void *arg)
 	struct ipc_reply reply;
 	struct ipc_out packet;
 	struct err err;
-	uint64_t count;
+	uint64_t count = 0;
 
 	if (!ipc_client_connect(client, loop_now() + TIMEOUT, &err))
 		log_fatal("%s", err.text);
@@ -127,6 +128,14 @@ static void flush(void *arg)
 	if (r->action == 'i' && count == 0)
 		log_warning("%s: no such deferred message", r->argument);
 	r->status = r->action == 'i' && count == 0;
+	if (r->action == 's' && count == FLUSH_NOT_ELIGIBLE) {
+		log_warning("Flush service is not configured for destination \"%s\"", r->argument);
+		r->status = EX_UNAVAILABLE;
+	} else if (r->action == 's' && count != FLUSH_STARTED) {
+		log_warning("Cannot flush mail queue for \"%s\": %s", r->argument,
+			    count == FLUSH_MALFORMED ? "invalid site name" : "try again later");
+		r->status = count == FLUSH_MALFORMED ? EX_USAGE : EX_TEMPFAIL;
+	}
 	ipc_reply_free(&reply);
 	ipc_client_free(&client);
 }

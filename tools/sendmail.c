@@ -13,6 +13,7 @@
 
 #include "common/config/config.h"
 #include "common/config/master_cf.h"
+#include "common/mail/verp.h"
 #include "tools/lib/compose.h"
 
 enum mode { MODE_SEND, MODE_LIST, MODE_ALIASES, MODE_SMTP, MODE_FLUSH, MODE_START, MODE_ROUTE, MODE_NOTHING };
@@ -143,6 +144,11 @@ static void set(struct command *c, int letter, const char *argument)
 	case 'V':
 		c->message.envid = argument;
 		break;
+	case 'X':
+		/* -X FILE of old sendmail is a log of traffic: not here. */
+		if (argument[0] == 'V')
+			c->message.verp = argument + 1;
+		break;
 	case 'b':
 		set_mode(c, argument);
 		break;
@@ -165,7 +171,7 @@ static void set(struct command *c, int letter, const char *argument)
 	case '?':
 		die(EX_USAGE, "usage: %s [options] [recipient ...]", name);
 	default:
-		break; /* taken silently: -A -G -L -O -U -X -c -e -h -m -n -p -v -x */
+		break; /* taken silently: -A -G -L -O -U -c -e -h -m -n -p -v -x */
 	}
 }
 
@@ -331,6 +337,18 @@ static int give_to_postdrop(const struct str *message)
 	return exit_status(status);
 }
 
+static void check_verp(struct compose_options *m)
+{
+	if (!m->verp)
+		return;
+	if (!m->verp[0])
+		m->verp = config_text(config, "default_verp_delimiters");
+	if (!verp_delimiters_valid(slice_of(m->verp), config_text(config, "verp_delimiter_filter")))
+		die(EX_USAGE, "-XV requires two characters from %s", config_text(config, "verp_delimiter_filter"));
+	if (m->sender && !m->sender[0])
+		die(EX_USAGE, "-XV needs a sender");
+}
+
 static int send_message(struct command *c)
 {
 	struct str message = { 0 };
@@ -338,6 +356,7 @@ static int send_message(struct command *c)
 	int status;
 
 	find_user(&c->message);
+	check_verp(&c->message);
 	c->message.size_limit = (uint64_t)config_int(config, "message_size_limit");
 	status = compose_message(&c->message, stdin, &message, &err);
 	if (status)

@@ -33,6 +33,8 @@ bool maildrop_encode(struct str *out, const struct message_envelope *e)
 		ok = ok && put_line(out, 'F', e->sender_full_name);
 	if (e->envid.len > 0)
 		ok = ok && put_line(out, 'V', e->envid);
+	if (e->verp.len > 0)
+		ok = ok && put_line(out, 'X', e->verp);
 	if (e->ret != RET_NONE)
 		ok = ok && put_line(out, 'T', e->ret == RET_FULL ? SLICE("FULL") : SLICE("HDRS"));
 	if (e->body_8bitmime)
@@ -152,6 +154,9 @@ static bool take_line(struct parse *p, char letter, struct slice value, struct e
 	case 'V':
 		e->envid = arena_slice(p->arena, value);
 		return true;
+	case 'X':
+		e->verp = arena_slice(p->arena, value);
+		return value.len == 2 || err_set(err, ERR_SYNTAX, "malformed VERP delimiters");
 	case 'T':
 		e->ret = slice_eq(value, SLICE("FULL")) ? RET_FULL : RET_HDRS;
 		return true;

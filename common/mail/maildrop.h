@@ -4,7 +4,7 @@
  *
  *   "PRm1" LF
  *   a letter and its value, LF: S sender (once, may be empty), F full name, R recipient (many), N RFC 3461
- *   notify bits of the recipients that follow, V envelope ID, T "FULL" or "HDRS", B "8BITMIME"
+ *   notify bits of the recipients that follow, V envelope ID, X VERP delimiters, T "FULL" or "HDRS", B "8BITMIME"
  *   an empty line
  *   content, with LF or CRLF line ends, to the end of the file
  *

@@ -6,7 +6,9 @@ enum tag {
 	TAG_SENDER, TAG_FULL_NAME, TAG_CLIENT_NAME, TAG_CLIENT_ADDRESS, TAG_CLIENT_PORT, TAG_HELO,
 	TAG_PROTOCOL, TAG_SASL_METHOD, TAG_SASL_LOGIN, TAG_ENVID, TAG_FILTER,
 	TAG_REDIRECT, TAG_PREPEND, TAG_TLS, TAG_TLS_PEER,
-	TAG_ORIGIN = 32, TAG_UID, TAG_RET, TAG_FLAGS, TAG_ARRIVAL
+	TAG_VERP = 24,
+	TAG_ORIGIN = 32, TAG_UID, TAG_RET, TAG_FLAGS, TAG_ARRIVAL,
+	TAG_DELIVER_BY = 40
 };
 
 static const struct {
@@ -21,6 +23,8 @@ static const struct {
 	{ 32, offsetof(struct message_envelope, no_address_mappings) },
 	{ 64, offsetof(struct message_envelope, no_header_body_checks) },
 	{ 128, offsetof(struct message_envelope, show_login) },
+	{ 1 << 16, offsetof(struct message_envelope, by_return) },
+	{ 1 << 17, offsetof(struct message_envelope, by_trace) },
 };
 #define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
 
@@ -43,6 +47,7 @@ static const struct {
 	{ TAG_PREPEND, offsetof(struct message_envelope, prepend) },
 	{ TAG_TLS, offsetof(struct message_envelope, tls) },
 	{ TAG_TLS_PEER, offsetof(struct message_envelope, tls_peer) },
+	{ TAG_VERP, offsetof(struct message_envelope, verp) },
 };
 
 static void put_little(struct str *out, uint64_t v, size_t bytes)
@@ -86,6 +91,12 @@ static uint64_t flags_of(const struct message_envelope *e)
 	return bits;
 }
 
+/* Good for 290,000 years, and no foreign double comes in. */
+static uint64_t microseconds(double time)
+{
+	return time > 0 && time < 9e12 ? (uint64_t)(time * 1e6) : 0;
+}
+
 bool message_envelope_encode(struct str *out, const struct message_envelope *e)
 {
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -103,8 +114,9 @@ bool message_envelope_encode(struct str *out, const struct message_envelope *e)
 	put_number(out, TAG_UID, e->uid);
 	put_number(out, TAG_RET, (uint64_t)e->ret);
 	put_number(out, TAG_FLAGS, flags_of(e));
-	/* Microseconds: good for 290,000 years, and no foreign double comes in. */
-	put_number(out, TAG_ARRIVAL, e->arrival > 0 && e->arrival < 9e12 ? (uint64_t)(e->arrival * 1e6) : 0);
+	put_number(out, TAG_ARRIVAL, microseconds(e->arrival));
+	if (e->deliver_by > 0)
+		put_number(out, TAG_DELIVER_BY, microseconds(e->deliver_by));
 	str_append_byte(out, TAG_END);
 	return true;
 }
@@ -137,7 +149,8 @@ static bool store_number(struct message_envelope *e, enum tag tag, uint64_t v)
 			*(bool *)((char *)e + flags[i].offset) = v & flags[i].bit;
 		return true;
 	case TAG_ARRIVAL:
-		e->arrival = (double)v / 1e6;
+	case TAG_DELIVER_BY:
+		*(tag == TAG_ARRIVAL ? &e->arrival : &e->deliver_by) = (double)v / 1e6;
 		return v <= UINT64_C(9000000000000) * 1000000;
 	default:
 		return true; /* of a later version */

@@ -18,6 +18,7 @@
 #define RESULT_WINDOW  (2 * (RESULT_HEAD + RESULT_MAX))
 #define CONTENT_DOTS   1
 #define CONTENT_8BIT   2
+#define MESSAGE_WARNED 4    /* beside them */
 
 static const char magic[4] = "PRq1";
 static const char result_magic[4] = "PRr1";
@@ -86,7 +87,8 @@ static void encode_layout(uint8_t raw[FIXED_SIZE], const struct message_layout *
 	packer_u8(&p, VERSION);
 	packer_u8(&p, (uint8_t)l->state);
 	packer_u8(&p, l->replaces_header);
-	packer_u8(&p, (l->content.leading_dots ? CONTENT_DOTS : 0) | (l->content.eight_bit ? CONTENT_8BIT : 0));
+	packer_u8(&p, (l->content.leading_dots ? CONTENT_DOTS : 0) | (l->content.eight_bit ? CONTENT_8BIT : 0) |
+			      (l->warned ? MESSAGE_WARNED : 0));
 	packer_u64(&p, l->content.length);
 	packer_u64(&p, l->content.header_length);
 	packer_u32(&p, l->content.longest_line);
@@ -128,6 +130,7 @@ static bool decode_layout(const uint8_t raw[FIXED_SIZE], struct message_layout *
 	flags = cursor_u8(&c);
 	l->content.leading_dots = flags & CONTENT_DOTS;
 	l->content.eight_bit = flags & CONTENT_8BIT;
+	l->warned = flags & MESSAGE_WARNED;
 	l->content.length = cursor_u64(&c);
 	l->content.header_length = cursor_u64(&c);
 	l->content.longest_line = cursor_u32(&c);
@@ -173,6 +176,19 @@ bool message_set_state(int fd, struct message_layout *layout, enum message_state
 	if (!write_all(fd, raw, sizeof(raw), 0, err))
 		return false;
 	layout->state = state;
+	return true;
+}
+
+bool message_set_warned(int fd, struct message_layout *layout, struct err *err)
+{
+	struct message_layout changed = *layout;
+	uint8_t raw[FIXED_SIZE];
+
+	changed.warned = true;
+	encode_layout(raw, &changed);
+	if (!write_all(fd, raw, sizeof(raw), 0, err))
+		return false;
+	layout->warned = true;
 	return true;
 }
 
@@ -244,7 +260,8 @@ out:
 
 static bool valid_status(char c)
 {
-	return c == RECIPIENT_PENDING || c == RECIPIENT_DELIVERED || c == RECIPIENT_FAILED || c == RECIPIENT_RETURNED;
+	return c == RECIPIENT_PENDING || c == RECIPIENT_DELIVERED || c == RECIPIENT_FAILED || c == RECIPIENT_RETURNED ||
+	       recipient_is_to_tell((enum recipient_status)c);
 }
 
 static bool decode_recipients(struct cursor *c, struct slice status, uint64_t status_offset, struct arena *arena,

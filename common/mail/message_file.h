@@ -31,7 +31,11 @@ enum recipient_status {
 	RECIPIENT_PENDING = 'P',   /* to be delivered, or deferred */
 	RECIPIENT_DELIVERED = 'D',
 	RECIPIENT_FAILED = 'F',    /* failed for good, the sender is still to be told */
-	RECIPIENT_RETURNED = 'R'   /* failed, the notice is committed */
+	RECIPIENT_RETURNED = 'R',  /* failed, the notice is committed */
+	/* Done, and the sender, who asked for it, is still to be told; then they are delivered. */
+	RECIPIENT_TELL_DELIVERED = 'S',
+	RECIPIENT_TELL_RELAYED = 'Y',    /* given to a server that does not know of notices */
+	RECIPIENT_TELL_EXPANDED = 'X'    /* given to several others */
 };
 
 /* RFC 3461 NOTIFY, as bits; 0 is "not given". */
@@ -80,6 +84,10 @@ struct message_envelope {
 	struct slice filter;           /* content_filter, FILTER: "transport:nexthop" for all recipients; empty: none */
 	struct slice redirect;         /* REDIRECT: goes here instead of to the recipients; only on the way to cleanup */
 	struct slice prepend;          /* header fields to put first, whole, CRLF lines; only on the way to cleanup */
+	struct slice verp;             /* two delimiters: a sender of its own for each recipient; empty: no */
+	double deliver_by;             /* RFC 2852: deadline, wall clock; 0: none */
+	bool by_return;                /* by-mode R: returned at the deadline; else (N) its sender is told of the delay */
+	bool by_trace;                 /* its sender is told of each relaying */
 	enum message_ret ret;
 	bool body_8bitmime;            /* BODY=8BITMIME */
 	bool smtputf8;
@@ -99,6 +107,7 @@ struct message_layout {
 	enum message_state state;
 	char id[MESSAGE_ID_SIZE];      /* whose file it is: a name is used again, a queue ID never */
 	bool replaces_header;
+	bool warned;                   /* the sender was told that it is late */
 	struct message_content content;
 	uint64_t envelope_offset, envelope_length;
 	uint64_t header_offset, header_length;   /* new header block */
@@ -135,6 +144,12 @@ bool message_read_new_header(int fd, const struct message_layout *layout, struct
 /* One pwrite each. */
 bool message_set_status(int fd, const struct message_recipient *recipient, enum recipient_status status, struct err *err) MUST_USE;
 bool message_set_state(int fd, struct message_layout *layout, enum message_state state, struct err *err) MUST_USE;
+bool message_set_warned(int fd, struct message_layout *layout, struct err *err) MUST_USE;
+/* Done, and its sender is to be told. */
+static inline bool recipient_is_to_tell(enum recipient_status status)
+{
+	return status == RECIPIENT_TELL_DELIVERED || status == RECIPIENT_TELL_RELAYED || status == RECIPIENT_TELL_EXPANDED;
+}
 /* End of what belongs to the message, without results. */
 uint64_t message_end(const struct message_layout *layout);
 

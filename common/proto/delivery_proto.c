@@ -83,6 +83,7 @@ bool delivery_put_job(struct ipc_out *m, const struct delivery_job *job, size_t 
 	ipc_put_bytes(m, DELIVERY_FIELD_NEXTHOP, job->nexthop);
 	put_layout(m, &job->layout);
 	ipc_put_u64(m, DELIVERY_FIELD_QUEUED, job->queued > 0 && job->queued < 9e12 ? (uint64_t)(job->queued * 1e6) : 0);
+	ipc_put_u64(m, DELIVERY_FIELD_PROBE, job->probe);
 	ipc_put_fd(m, job->fd);
 	ok = message_envelope_encode(&record, &job->envelope);
 	ipc_put_bytes(m, DELIVERY_FIELD_ENVELOPE, str_slice(&record));
@@ -133,12 +134,13 @@ static bool get_recipients(const struct ipc_in *m, struct arena *arena, struct d
 bool delivery_get_job(struct ipc_in *m, struct arena *arena, struct delivery_job *job, struct err *err)
 {
 	struct slice id, nexthop, layout, envelope;
-	uint64_t queued;
+	uint64_t queued, probe;
 
 	*job = (struct delivery_job){ .fd = -1, .id = m->request };
 	if (m->type != DELIVERY_JOB || !ipc_get_bytes(m, DELIVERY_FIELD_ID, &id) || !message_id_valid(id) ||
 	    !ipc_get_bytes(m, DELIVERY_FIELD_NEXTHOP, &nexthop) || !ipc_get_bytes(m, DELIVERY_FIELD_LAYOUT, &layout) ||
 	    !ipc_get_bytes(m, DELIVERY_FIELD_ENVELOPE, &envelope) || !ipc_get_u64(m, DELIVERY_FIELD_QUEUED, &queued) ||
+	    !ipc_get_u64(m, DELIVERY_FIELD_PROBE, &probe) || probe > 1 ||
 	    !get_layout(layout, &job->layout))
 		return err_set(err, ERR_SYNTAX, "malformed JOB");
 	struct cursor c = cursor_make(envelope.ptr, envelope.len);
@@ -149,6 +151,7 @@ bool delivery_get_job(struct ipc_in *m, struct arena *arena, struct delivery_job
 	job->queue_id = arena_slice(arena, id);
 	job->nexthop = arena_slice(arena, nexthop);
 	job->queued = (double)queued / 1e6;
+	job->probe = probe;
 	job->fd = ipc_take_fd(m, 0);
 	if (job->fd < 0)
 		return err_set(err, ERR_SYNTAX, "JOB without a descriptor");
@@ -172,6 +175,8 @@ bool delivery_put_result(struct ipc_out *m, uint32_t job, const struct delivery_
 	put_cut(m, DELIVERY_FIELD_RELAY, r->relay);
 	put_cut(m, DELIVERY_FIELD_TEXT, r->text);
 	put_cut(m, DELIVERY_FIELD_REMOTE, r->remote);
+	if (r->action != ACTION_DELIVERED)
+		ipc_put_u64(m, DELIVERY_FIELD_ACTION, (uint64_t)r->action);
 	return !m->failed;
 }
 
@@ -194,7 +199,7 @@ static bool valid_dsn(struct slice dsn, enum delivery_outcome outcome)
 
 bool delivery_get_result(const struct ipc_in *m, struct delivery_result *r, struct err *err)
 {
-	uint64_t index, outcome;
+	uint64_t index, outcome, action = ACTION_DELIVERED;
 
 	*r = (struct delivery_result){ 0 };
 	if (m->type != DELIVERY_RESULT || !ipc_get_u64(m, DELIVERY_FIELD_INDEX, &index) || index > UINT32_MAX ||
@@ -203,8 +208,11 @@ bool delivery_get_result(const struct ipc_in *m, struct delivery_result *r, stru
 	    !ipc_get_bytes(m, DELIVERY_FIELD_RELAY, &r->relay) || !ipc_get_bytes(m, DELIVERY_FIELD_TEXT, &r->text) ||
 	    !ipc_get_bytes(m, DELIVERY_FIELD_REMOTE, &r->remote))
 		return err_set(err, ERR_SYNTAX, "malformed RESULT");
+	if (ipc_get_u64(m, DELIVERY_FIELD_ACTION, &action) && action > ACTION_TRACED)
+		return err_set(err, ERR_SYNTAX, "RESULT with an unknown action");
 	r->index = (uint32_t)index;
 	r->outcome = (enum delivery_outcome)outcome;
+	r->action = (enum delivery_action)action;
 	r->relay = slice_sub(r->relay, 0, TEXT_MAX);
 	r->text = slice_sub(r->text, 0, TEXT_MAX);
 	r->remote = slice_sub(r->remote, 0, TEXT_MAX);

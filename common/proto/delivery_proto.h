@@ -26,10 +26,12 @@ enum delivery_type { DELIVERY_READY = 1, DELIVERY_JOB, DELIVERY_RESULT, DELIVERY
 enum delivery_field {
 	DELIVERY_FIELD_SLOTS = 1,                              /* READY */
 	DELIVERY_FIELD_ID, DELIVERY_FIELD_NEXTHOP, DELIVERY_FIELD_LAYOUT, DELIVERY_FIELD_ENVELOPE,
-	DELIVERY_FIELD_QUEUED, DELIVERY_FIELD_RECIPIENT,       /* JOB; the last repeated */
+	DELIVERY_FIELD_QUEUED, DELIVERY_FIELD_PROBE,
+	DELIVERY_FIELD_RECIPIENT,                              /* JOB; the last repeated */
 	DELIVERY_FIELD_INDEX, DELIVERY_FIELD_OUTCOME, DELIVERY_FIELD_DSN, DELIVERY_FIELD_RELAY,
 	DELIVERY_FIELD_TEXT, DELIVERY_FIELD_REMOTE,            /* RESULT */
-	DELIVERY_FIELD_KEPT, DELIVERY_FIELD_DEAD               /* DONE */
+	DELIVERY_FIELD_KEPT, DELIVERY_FIELD_DEAD,              /* DONE */
+	DELIVERY_FIELD_ACTION = 32                             /* RESULT; missing: 0 */
 };
 
 struct delivery_job {
@@ -41,9 +43,19 @@ struct delivery_job {
 	struct message_envelope envelope;  /* recipients: this job's only, at most as many as fit a packet */
 	const uint32_t *index;         /* each recipient's index in the message */
 	double queued;                 /* when it became active, for delays= */
+	bool probe;                    /* of verify: find out whether it could be delivered, and deliver nothing */
 };
 
 enum delivery_outcome { DELIVERY_SENT = 1, DELIVERY_DEFERRED, DELIVERY_BOUNCED };
+
+/* Of what was sent, who tells the sender when he wants to know (RFC 3461 section 5.2)? */
+enum delivery_action {
+	ACTION_DELIVERED,              /* we: it is in the mailbox */
+	ACTION_RELAYED,                /* we: the next server does not know of notices */
+	ACTION_EXPANDED,               /* we: there are several other recipients now */
+	ACTION_PASSED,                 /* the next server */
+	ACTION_TRACED                  /* we, asked or not: relayed, with a deadline that may get lost (RFC 2852) */
+};
 
 struct delivery_result {
 	uint32_t index;                /* of the recipient in the message */
@@ -52,6 +64,7 @@ struct delivery_result {
 	struct slice relay;
 	struct slice text;             /* what the log shows in parentheses */
 	struct slice remote;           /* remote server's reply, or empty */
+	enum delivery_action action;   /* of DELIVERY_SENT */
 };
 
 /* Encoders; false when it does not fit in a packet. */

@@ -14,6 +14,7 @@ struct peer {
 	struct peer *next;
 	struct ipc_channel *channel;  /* NULL: gone */
 	size_t jobs;
+	bool probes;                  /* verify: whatever it says, nothing is delivered for it */
 };
 
 struct running {
@@ -27,6 +28,7 @@ static struct {
 	struct task_group tasks;
 	uint32_t slots;
 	ev_timer leave;
+	bool soft_bounce;
 } me;
 
 static void release(struct peer *peer)
@@ -48,10 +50,23 @@ static struct peer *peer_of(struct agent_job *job)
 	return ((struct running *)job)->peer; /* job is its first member */
 }
 
+/* soft_bounce: nothing is returned, it is tried again. */
+static struct outcome softened(const struct outcome *o)
+{
+	struct outcome soft = *o;
+
+	if (me.soft_bounce && soft.outcome == DELIVERY_BOUNCED) {
+		soft.outcome = DELIVERY_DEFERRED;
+		soft.dsn[0] = '4';
+	}
+	return soft;
+}
+
 void agent_answer(struct agent_job *job, size_t i, const struct outcome *o)
 {
-	struct delivery_result result = { job->job.index[i], o->outcome, slice_of(o->dsn), slice_of(me.ops->relay),
-					  slice_of(o->text), SLICE_NONE };
+	struct outcome soft = softened(o);
+	struct delivery_result result = { job->job.index[i], soft.outcome, slice_of(soft.dsn), slice_of(me.ops->relay),
+					  slice_of(soft.text), SLICE_NONE, soft.action };
 	struct ipc_channel *channel = peer_of(job)->channel;
 	struct ipc_out packet;
 
@@ -62,14 +77,16 @@ void agent_answer(struct agent_job *job, size_t i, const struct outcome *o)
 void agent_log(const struct agent_job *job, struct slice recipient, struct slice original, const struct outcome *o,
 	       double started)
 {
-	static const char *const words[] = { [DELIVERY_SENT] = "sent", [DELIVERY_DEFERRED] = "deferred",
-					     [DELIVERY_BOUNCED] = "bounced" };
+	static const enum delivery_word words[] = { [DELIVERY_SENT] = DELIVERY_WORD_SENT,
+						    [DELIVERY_DEFERRED] = DELIVERY_WORD_DEFERRED,
+						    [DELIVERY_BOUNCED] = DELIVERY_WORD_BOUNCED };
+	struct outcome soft = softened(o);
 
 	delivery_log(&(struct delivery_log){
 		.queue_id = job->job.queue_id, .recipient = recipient, .original = original,
 		.relay = slice_of(me.ops->relay), .arrival = job->job.envelope.arrival, .queued = job->job.queued,
-		.setup = started, .transmission = started, .end = loop_now(), .dsn = slice_of(o->dsn),
-		.status = words[o->outcome], .reason = slice_of(o->text) });
+		.setup = started, .transmission = started, .end = loop_now(), .dsn = slice_of(soft.dsn),
+		.status = delivery_log_word(words[soft.outcome], job->job.probe), .reason = slice_of(soft.text) });
 }
 
 void agent_conclude(struct agent_job *job, size_t i, const struct outcome *o, double started)
@@ -119,6 +136,7 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 		arena_free(&arena);
 		return;
 	}
+	r->job.job.probe |= r->peer->probes;
 	r->peer->jobs++;
 	process_busy(1);
 	if (task_spawn(&me.tasks, run_job, r))
@@ -146,6 +164,7 @@ void agent_peer(int fd, const char *role)
 	struct peer *peer = mem_alloc(sizeof(*peer));
 	struct ipc_out packet;
 
+	peer->probes = strcmp(role, "verify") == 0;
 	peer->next = me.peers;
 	me.peers = peer;
 	peer->channel = ipc_channel_create(fd, &delivery_protocol, &handler, peer);
@@ -175,5 +194,6 @@ void agent_start(const struct agent_ops *ops, const struct process_info *info)
 	long limit = info->process_limit > 0 ? info->process_limit : config_int(info->config, "default_process_limit");
 
 	me.ops = ops;
+	me.soft_bounce = config_bool(info->config, "soft_bounce");
 	me.slots = (uint32_t)limit;
 }

@@ -25,6 +25,7 @@ void outcome_set(struct outcome *o, enum delivery_outcome outcome, const char *d
 	va_list ap;
 
 	o->outcome = outcome;
+	o->action = ACTION_DELIVERED;
 	va_start(ap, format);
 	set(o, dsn, format, ap);
 	va_end(ap);
@@ -40,6 +41,7 @@ void outcome_set_dsn(struct outcome *o, const char *dsn, const char *format, ...
 	va_list ap;
 
 	o->outcome = of_class(dsn[0]);
+	o->action = ACTION_DELIVERED;
 	va_start(ap, format);
 	set(o, dsn, format, ap);
 	va_end(ap);
@@ -158,6 +160,7 @@ bool outcome_parse(struct outcome *o, struct slice line)
 	    outcome > DELIVERY_BOUNCED || !slice_word(&line, " ", &dsn))
 		return false;
 	o->outcome = (enum delivery_outcome)outcome;
+	o->action = ACTION_DELIVERED;
 	snprintf(o->dsn, sizeof(o->dsn), "%.*s", SLICE_FMT(dsn));
 	snprintf(o->text, sizeof(o->text), "%.*s", SLICE_FMT(slice_trim(line)));
 	return true;

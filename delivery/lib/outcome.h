@@ -13,6 +13,7 @@ struct outcome {
 	enum delivery_outcome outcome;  /* 0: nothing is known yet */
 	char dsn[12];                   /* "2.0.0" */
 	char text[1000];                /* what the log shows in parentheses */
+	enum delivery_action action;    /* not part of what is written to a pipe */
 };
 
 void outcome_set(struct outcome *o, enum delivery_outcome outcome, const char *dsn, const char *format, ...)

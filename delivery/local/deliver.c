@@ -55,13 +55,20 @@ void local_deliver(struct local_delivery *d)
 					 .rights = { .name = d->settings->default_privs } };
 	struct local_scope scope = local_scope_below(d, &top, d->recipient->address);
 
+	bool forwarded;
+
 	scope.parent = NULL;
 	if (content_was_delivered_to(&d->job->content, d->recipient->address)) {
 		local_fail(d, &scope, "5.4.6", "mail forwarding loop for %.*s", SLICE_FMT(d->recipient->address));
 		return;
 	}
 	local_expand(d, &scope);
+	/* RFC 3461 section 5.2.7: one other address inherits the sender's wishes; of several we tell him. */
+	d->expanded = d->forward && (d->forward->next || d->worst.outcome);
+	forwarded = d->forward != NULL;
 	local_send_forwards(d, &scope);
+	if (forwarded)
+		d->worst.action = d->expanded ? ACTION_EXPANDED : ACTION_PASSED;
 	if (!d->worst.outcome) {
 		local_fail(d, &scope, "2.0.0", "expanded to nobody: discarded");
 	}

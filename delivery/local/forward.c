@@ -97,6 +97,14 @@ static void submit(struct local_delivery *d, const struct message_envelope *enve
 	}
 }
 
+/* The parent's wishes for those that it was expanded to. */
+static uint8_t without_success(uint8_t notify)
+{
+	uint8_t left = notify & (uint8_t)~NOTIFY_SUCCESS;
+
+	return notify && !left ? NOTIFY_NEVER : left;
+}
+
 /* Those with this sender, taken off the list. */
 static size_t take_with_sender(struct local_delivery *d, struct slice sender, struct message_recipient *recipients)
 {
@@ -113,7 +121,10 @@ static size_t take_with_sender(struct local_delivery *d, struct slice sender, st
 		recipients[count] = *d->recipient;
 		recipients[count].address = f->address;
 		recipients[count].original = d->recipient->original.len ? d->recipient->original : d->recipient->address;
-		recipients[count++].status = RECIPIENT_PENDING;
+		recipients[count].status = RECIPIENT_PENDING;
+		if (d->expanded || !slice_eq(sender, d->job->job.envelope.sender))
+			recipients[count].notify = without_success(d->recipient->notify);
+		count++;
 		*at = f->next;
 	}
 	return count;
@@ -134,7 +145,10 @@ void local_send_forwards(struct local_delivery *d, const struct local_scope *sco
 		envelope.sender = d->forward->sender;
 		envelope.recipients = recipients;
 		envelope.recipient_count = take_with_sender(d, envelope.sender, recipients);
-		submit(d, &envelope, &o);
+		if (d->job->job.probe)
+			outcome_set_dsn(&o, "2.0.0", "forwards to %.*s", SLICE_FMT(recipients[0].address));
+		else
+			submit(d, &envelope, &o);
 		local_conclude(d, scope, &o);
 	}
 }

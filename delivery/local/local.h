@@ -54,6 +54,7 @@ struct local_delivery {
 	struct slice *seen;           /* duplicates: what was delivered to already */
 	size_t seen_count;
 	struct local_forward *forward; /* re-sent at the end, together */
+	bool expanded;                /* goes to more than one place, or on as another's mail */
 	struct outcome worst;
 	double started;
 };

@@ -113,6 +113,9 @@ static void put_mail(struct transaction *t, struct str *out)
 		str_printf(out, " SIZE=%llu", (unsigned long long)t->d->content.size);
 	if ((features & SMTP_8BITMIME) && e->body_8bitmime)
 		str_append(out, SLICE(" BODY=8BITMIME"));
+	/* RFC 4954, section 5: we vouch for nobody. */
+	if (t->s->logged_in)
+		str_append(out, SLICE(" AUTH=<>"));
 	if ((features & SMTP_SMTPUTF8) && e->smtputf8)
 		str_append(out, SLICE(" SMTPUTF8"));
 	if (features & SMTP_DSN) {
@@ -122,6 +125,15 @@ static void put_mail(struct transaction *t, struct str *out)
 			str_append(out, SLICE(" ENVID="));
 			put_xtext(out, e->envid);
 		}
+	}
+	if ((features & SMTP_DELIVERBY) && e->deliver_by > 0) {
+		double left = e->deliver_by - loop_now();
+
+		/* Nine digits; what is to come back at its deadline has at least a second (RFC 2852 section 4). */
+		left = left > 999999999 ? 999999999 : left < -999999999 ? -999999999 : left;
+		if (e->by_return && left < 1)
+			left = 1;
+		str_printf(out, " BY=%ld;%c%s", (long)left, e->by_return ? 'R' : 'N', e->by_trace ? "T" : "");
 	}
 	str_append(out, SLICE("\r\n"));
 }
@@ -209,7 +221,8 @@ static void put_command(struct transaction *t, enum command command, size_t reci
 /* Puts the next commands into the stream's buffer: one, or a batch with PIPELINING. */
 static enum stream_status send_batch(struct transaction *t)
 {
-	size_t total = t->first + 1 + t->count + 1;
+	/* A probe ends with the replies to RCPT. */
+	size_t total = t->first + 1 + t->count + (t->d->job->probe ? 0 : 1);
 	size_t batch = (t->s->features & SMTP_PIPELINING) ? BATCH : 1;
 	enum stream_status status = STREAM_OK;
 	struct str out = { 0 };
@@ -237,6 +250,30 @@ static enum stream_status send_batch(struct transaction *t)
 
 /* --- what the server says --- */
 
+/* Who tells the sender. */
+static enum delivery_action action_of(const struct transaction *t)
+{
+	const struct message_envelope *e = &t->d->job->envelope;
+
+	if (e->deliver_by > 0 && !t->d->settings->lmtp && (!(t->s->features & SMTP_DELIVERBY) || e->by_trace))
+		return ACTION_TRACED;
+	if (t->s->features & SMTP_DSN)
+		return ACTION_PASSED;
+	return t->d->settings->lmtp ? ACTION_DELIVERED : ACTION_RELAYED;
+}
+
+/* The server took the message: for one recipient (LMTP), or for all. */
+static void sent_to(struct transaction *t, size_t index)
+{
+	struct smtp_failure ok = { 0 };
+
+	smtp_fail(&ok, t->d->arena, t->s->reply.dsn, "%.*s",
+		  SLICE_FMT(smtp_reply_text(&t->s->reply, REPLY_TEXT, t->d->arena)));
+	ok.relay = arena_slice(t->d->arena, slice_of(t->s->relay));
+	t->d->recipient[index].action = action_of(t);
+	smtp_decide(t->d, index, DELIVERY_SENT, &ok);
+}
+
 static void on_rcpt_reply(struct transaction *t, size_t index)
 {
 	struct smtp_failure failure;
@@ -246,6 +283,8 @@ static void on_rcpt_reply(struct transaction *t, size_t index)
 	if (t->s->reply.code / 100 == 2) {
 		t->d->recipient[index].accepted = true;
 		t->accepted++;
+		if (t->d->job->probe)
+			sent_to(t, index);
 		return;
 	}
 	smtp_session_refused(t->s, "RCPT TO", t->d->arena, &failure);
@@ -268,17 +307,6 @@ static void on_mail_refused(struct transaction *t, const char *command)
 		t->s->broken = true;
 	if (t->s->broken)
 		lose(t, &failure);
-}
-
-/* The server took the message: for one recipient (LMTP), or for all. */
-static void sent_to(struct transaction *t, size_t index)
-{
-	struct smtp_failure ok = { 0 };
-
-	smtp_fail(&ok, t->d->arena, t->s->reply.dsn, "%.*s",
-		  SLICE_FMT(smtp_reply_text(&t->s->reply, REPLY_TEXT, t->d->arena)));
-	ok.relay = arena_slice(t->d->arena, slice_of(t->s->relay));
-	smtp_decide(t->d, index, DELIVERY_SENT, &ok);
 }
 
 static void on_final_reply(struct transaction *t, const char *command)
@@ -498,6 +526,12 @@ static bool acceptable(struct smtp_delivery *d, const struct smtp_session *s)
 	}
 	if (!(s->features & SMTP_SMTPUTF8) && needs_utf8(d)) {
 		smtp_fail(&f, d->arena, "5.6.7", "SMTPUTF8 is required, but was not offered by host %s", s->name);
+		f.relay = arena_slice(d->arena, slice_of(s->relay));
+		smtp_decide_all(d, DELIVERY_BOUNCED, &f);
+	}
+	/* RFC 2852 section 4.1.4.2: whoever comes next would not return it in time. */
+	if (d->job->envelope.by_return && !d->settings->lmtp && !(s->features & SMTP_DELIVERBY)) {
+		smtp_fail(&f, d->arena, "5.3.3", "delivery by a time is required, but was not offered by host %s", s->name);
 		f.relay = arena_slice(d->arena, slice_of(s->relay));
 		smtp_decide_all(d, DELIVERY_BOUNCED, &f);
 	}

@@ -18,6 +18,7 @@ struct smtp_recipient {
 	bool tried;                /* failure is set */
 	enum delivery_outcome outcome;
 	struct smtp_failure failure; /* for SENT: dsn, text and relay */
+	enum delivery_action action;
 };
 
 struct smtp_delivery {

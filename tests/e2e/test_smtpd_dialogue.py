@@ -281,7 +281,8 @@ class Dialogues(ServerTest):
         with self.connect() as s:
             self.assertEqual(s.greeting, ["220 mail.example.test ESMTP Postrider"])
             s.send(b"EHLO x\r\n")
-            self.assertEqual(s.reply(), ["250-mail.example.test", "250-PIPELINING", "250-SIZE 10240000", "250-VRFY",
+            self.assertEqual(s.reply(), ["250-mail.example.test", "250-PIPELINING", "250-SIZE 10240000", "250-VRFY", "250-ETRN",
+                                         "250-DELIVERBY", "250-XVERP",
                                          "250-ENHANCEDSTATUSCODES", "250-8BITMIME", "250-DSN", "250-SMTPUTF8",
                                          "250 CHUNKING"])
 

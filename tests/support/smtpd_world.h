@@ -25,6 +25,7 @@ struct smtpd_file {
 };
 
 struct world {
+	unsigned (*flush)(void *context, struct slice site);
 	struct smtpd_settings settings;
 	struct smtpd_file file;
 	int fd;                   /* of the queue file */
@@ -80,6 +81,8 @@ static inline void world_tell_envelope(struct str *story, const struct message_e
 	str_printf(story, "%s%s%s", rets[e->ret], e->body_8bitmime ? " 8BIT" : "", e->smtputf8 ? " UTF8" : "");
 	if (e->envid.len)
 		str_printf(story, " ENVID=%.*s", SLICE_FMT(e->envid));
+	if (e->deliver_by > 0)
+		str_printf(story, " BY=%.0f%c%s", e->deliver_by - loop_now(), e->by_return ? 'R' : 'N', e->by_trace ? "T" : "");
 	for (size_t i = 0; i < e->recipient_count; i++) {
 		const struct message_recipient *r = &e->recipients[i];
 
@@ -128,7 +131,7 @@ static inline void world_make(struct world *w)
 		.myhostname = "mx.test", .banner = "mx.test ESMTP", .message_size_limit = 1000, .line_limit = 2048,
 		.recipient_limit = 100, .recipient_overshoot_limit = 100, .soft_error_limit = 1000,
 		.hard_error_limit = 1000, .junk_command_limit = 1000, .timeout = 300, .vrfy = true, .smtputf8 = true,
-		.bare_lf = BARE_LF_NORMALIZE, .delay_reject = true,
+		.bare_lf = BARE_LF_NORMALIZE, .deliver_by = true, .delay_reject = true,
 	};
 	w->m.by_line = true;
 }
@@ -145,7 +148,7 @@ static inline void world_serve(struct world *w, struct stream *stream)
 {
 	static const struct policy_client client = { .name = "client.test", .reverse_name = "client.test", .address = "192.0.2.1",
 						      .port = "1025", .server_address = "", .server_port = "" };
-	struct smtpd_ops ops = { .context = w, .ask = world_ask, .open = world_open, .queue_id = world_queue_id,
+	struct smtpd_ops ops = { .context = w, .flush = w->flush, .ask = world_ask, .open = world_open, .queue_id = world_queue_id,
 				 .descriptor = world_descriptor, .commit = world_commit, .abort = world_abort };
 
 	world_now = w;

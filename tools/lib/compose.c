@@ -202,7 +202,7 @@ static int build(const struct compose_options *o, const struct recipients *r, st
 		 struct str *out, struct err *err)
 {
 	struct message_envelope e = { .sender = sender, .sender_full_name = slice_of(o->full_name),
-				      .envid = slice_of(o->envid), .ret = o->ret, .body_8bitmime = o->body_8bitmime,
+				      .envid = slice_of(o->envid), .verp = slice_of(o->verp), .ret = o->ret, .body_8bitmime = o->body_8bitmime,
 				      .recipients = r->all, .recipient_count = r->count };
 
 	if (r->count > MAILDROP_RECIPIENTS_MAX) {

@@ -13,6 +13,7 @@ struct compose_options {
 	const char *login;
 	const char *full_name;       /* "" : none */
 	const char *envid;           /* NULL: none */
+	const char *verp;            /* delimiters; NULL: none */
 	enum message_ret ret;
 	uint8_t notify;
 	bool body_8bitmime;
