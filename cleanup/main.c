@@ -67,6 +67,7 @@ static bool open_all(const struct process_info *info, struct err *err)
 	tables_use_proxy(process_connect);
 	settings.headers.hostname = config_text(config, "myhostname");
 	settings.headers.origin = config_text(config, "myorigin");
+	settings.headers.authserv_id = config_text(config, "authserv_id");
 	settings.headers.mail_name = config_text(config, "mail_name");
 	settings.headers.undisclosed = field_or_empty(config, "undisclosed_recipients_header");
 	settings.headers.always_add_missing = config_bool(config, "always_add_missing_headers");

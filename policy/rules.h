@@ -93,8 +93,8 @@ struct policy {
 	bool helo_defers_if_permit, address_defers_if_permit; /* …_tempfail_action = defer_if_permit */
 	bool unverified_recipient_defers_if_permit, unverified_sender_defers_if_permit;
 	const char *unverified_recipient_text, *unverified_sender_text;
-	double verify_wait;
-	struct ipc_client *resolver, *proxymap, *verify;
+	double verify_wait, mailauth_wait;
+	struct ipc_client *resolver, *proxymap, *verify, *mailauth;
 };
 
 /* One question on its way through the lists. */
@@ -209,6 +209,10 @@ enum verdict rule_dnswl(struct inquiry *q, const struct rule *rule);
 /* "zone" or "zone=d.d.d.[a;b..c]".  False with ERR_SYNTAX. */
 bool dnsbl_parse(struct slice text, struct arena *arena, struct dnsbl_zone *zone, struct err *err) MUST_USE;
 bool dnsbl_filter_matches(const struct dnsbl_zone *zone, const unsigned char octets[4]);
+
+enum verdict rule_spf_fail(struct inquiry *q, const struct rule *rule);
+enum verdict rule_dmarc_fail(struct inquiry *q, const struct rule *rule);
+enum verdict rule_dkim_domain(struct inquiry *q, const struct rule *rule);
 
 enum verdict rule_policy_service(struct inquiry *q, const struct rule *rule);
 bool policy_service_parse(struct policy *policy, struct slice text, struct policy_service *service,

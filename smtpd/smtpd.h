@@ -12,6 +12,7 @@
 #include "common/net/stream.h"
 #include "policy/policy.h"
 #include "smtpd/auth.h"
+#include "smtpd/authentication.h"
 #include "tables/table.h"
 
 enum bare_lf { BARE_LF_ALLOW, BARE_LF_NORMALIZE, BARE_LF_REJECT };
@@ -73,6 +74,9 @@ struct smtpd_ops {
 	unsigned (*flush)(void *context, struct slice site);
 	/* Limits a client: false: over one of them (logged), *reply says so.  NULL: there are none. */
 	bool (*count)(void *context, enum smtpd_event event, const struct policy_client *client, struct smtp_reply *reply);
+	/* SPF, DKIM and DMARC, as authentication_check.  NULL: nothing is checked. */
+	bool (*authenticate)(void *context, const struct authentication_message *message,
+			     struct authentication_effect *effect, struct smtp_reply *reply);
 	/* A new queue file.  NULL: *reply says why not (4xx or 5xx). */
 	struct smtpd_file *(*open)(void *context, struct smtp_reply *reply);
 	const char *(*queue_id)(const struct smtpd_file *file);

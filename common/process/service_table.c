@@ -18,10 +18,12 @@ static const struct service_row rows[] = {
 	{ "showq", NULL, ROOT_NONE, SYS_BASE | SYS_ACCEPT | SYS_THREADS | SYS_READ, COUNT_ONE,
 	  SERVICE_ALWAYS | SERVICE_LISTENS, "" },
 	{ "resolver", "postrider-dns", ROOT_EMPTY, SYS_BASE | SYS_ACCEPT | SYS_THREADS | SYS_INET, COUNT_ONE,
-	  SERVICE_AT_START | SERVICE_ALWAYS | SERVICE_LISTENS, " smtpd smtp lmtp qmgr cleanup " },
+	  SERVICE_AT_START | SERVICE_ALWAYS | SERVICE_LISTENS, " smtpd smtp lmtp qmgr cleanup mailauth " },
 	{ "tlsmgr", "postrider-key", ROOT_EMPTY, SYS_BASE | SYS_THREADS, COUNT_ONE, SERVICE_ALWAYS, " smtpd smtp lmtp " },
 	{ "anvil", "postrider-count", ROOT_EMPTY, SYS_BASE, COUNT_ONE, SERVICE_ALWAYS, " smtpd " },
 	{ "verify", "postrider-count", ROOT_EMPTY, SYS_BASE | SYS_THREADS, COUNT_ONE, SERVICE_ALWAYS, " smtpd " },
+	/* Reads mail of strangers: the descriptors that it is handed, and the resolver, are all it has. */
+	{ "mailauth", "postrider-auth", ROOT_EMPTY, SYS_BASE | SYS_THREADS, COUNT_CORES, SERVICE_ALWAYS, " smtpd " },
 	/* What it has of these depends on smtpd_sasl_type: nothing of it for tables. */
 	{ "auth", "postrider-login", ROOT_NONE, SYS_BASE | SYS_THREADS | SYS_READ | SYS_INET | SYS_UNIX, COUNT_ONE,
 	  SERVICE_ALWAYS | SERVICE_GROUPS, " smtpd " },
