@@ -139,6 +139,8 @@ void session_take_effects(struct session *s, struct transaction *t)
 {
 	take(&s->policy.effects, t);
 	take(&t->policy.effects, t);
+	if (t->envelope.filter.len == 0 && s->settings->content_filter)
+		t->envelope.filter = slice_of(s->settings->content_filter);
 }
 
 /* --- footers --- */

@@ -423,6 +423,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 		.strict_envelopes = config_bool(c, "strict_rfc821_envelopes"),
 		.delay_reject = config_bool(c, "smtpd_delay_reject"),
 		.discard_ehlo_keywords = config_text(c, "smtpd_discard_ehlo_keywords"),
+		.content_filter = config_text(c, "content_filter"),
 		.reject_footer = config_text(c, "smtpd_reject_footer"),
 		.forbid_unauth_pipelining = config_bool(c, "smtpd_forbid_unauth_pipelining"),
 	};

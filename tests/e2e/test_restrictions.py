@@ -78,7 +78,7 @@ class Effects(unittest.TestCase):
 
     def test_filter_and_redirect(self):
         self.send("filter@x.test")
-        wait_until(lambda: [m for m in self.sink.messages if b"Subject: filter@x.test" in m.content], what="message at the filter")
+        wait_until(lambda: [m for m in self.sink.messages if b"Subject: filter@x.test" in m[2]], what="message at the filter")
         queue_id = self.send("redirect@x.test")
         self.mta.wait_log(f"{queue_id}: to=<far@elsewhere.test>")
         self.assertEqual(self.got("redirect@x.test") + self.got("filter@x.test"), [])
