@@ -3,6 +3,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
@@ -72,25 +73,49 @@ bool dkim_private_key_matches(const struct dkim_private_key *key, const struct d
 	return same;
 }
 
-bool dkim_private_key_sign(const struct dkim_private_key *key, struct slice bytes, struct str *base64, struct err *err)
+/* Ed25519 signs the hash as its message (RFC 8463). */
+static bool sign_ed25519(EVP_PKEY *pkey, const uint8_t digest[CANON_DIGEST], unsigned char *signature, size_t *len)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	unsigned char hash[SHA256_DIGEST_LENGTH], signature[DKIM_RSA_MAX / 8];
-	size_t len = sizeof(signature);
-	bool ok;
+	bool ok = ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
+		  EVP_DigestSign(ctx, signature, len, digest, CANON_DIGEST) == 1;
 
-	if (key->ed25519) {
-		SHA256((const unsigned char *)bytes.ptr, bytes.len, hash);
-		bytes = slice_make(hash, sizeof(hash));
-	}
-	ok = ctx && EVP_DigestSignInit(ctx, NULL, key->ed25519 ? NULL : EVP_sha256(), NULL, key->pkey) == 1 &&
-	     EVP_DigestSign(ctx, signature, &len, (const unsigned char *)bytes.ptr, bytes.len) == 1;
 	EVP_MD_CTX_free(ctx);
+	return ok;
+}
+
+static bool sign_rsa(EVP_PKEY *pkey, const uint8_t digest[CANON_DIGEST], unsigned char *signature, size_t *len)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
+	bool ok = ctx && EVP_PKEY_sign_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
+		  EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1 &&
+		  EVP_PKEY_sign(ctx, signature, len, digest, CANON_DIGEST) == 1;
+
+	EVP_PKEY_CTX_free(ctx);
+	return ok;
+}
+
+bool dkim_private_key_sign_digest(const struct dkim_private_key *key, const uint8_t digest[CANON_DIGEST],
+				  struct str *base64, struct err *err)
+{
+	unsigned char signature[DKIM_RSA_MAX / 8];
+	size_t len = sizeof(signature);
+	bool ok = (key->ed25519 ? sign_ed25519 : sign_rsa)(key->pkey, digest, signature, &len);
+
 	ERR_clear_error();
 	if (!ok)
 		return err_set(err, ERR_TEMPORARY, "the signature cannot be made");
 	base64_encode(slice_make(signature, len), base64);
 	return true;
+}
+
+bool dkim_private_key_sign(const struct dkim_private_key *key, struct slice bytes, struct str *base64, struct err *err)
+{
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+
+	SHA256((const unsigned char *)bytes.ptr, bytes.len, digest);
+	return key->remote ? key->remote(key->context, digest, base64, err) :
+			     dkim_private_key_sign_digest(key, digest, base64, err);
 }
 
 /* --- text --- */

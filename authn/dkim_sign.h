@@ -6,8 +6,11 @@
 #include "authn/signature.h"
 
 struct dkim_private_key {
-	EVP_PKEY *pkey;
+	EVP_PKEY *pkey;                /* NULL: somebody else has it, and `remote` asks them */
 	bool ed25519;
+	/* Appends the signature of a SHA-256 hash in base64. */
+	bool (*remote)(void *context, const uint8_t digest[CANON_DIGEST], struct str *base64, struct err *err);
+	void *context;
 };
 
 /* PEM of RSA (1024 to 8192 bits) or Ed25519, without a passphrase.  False with ERR_SYNTAX. */
@@ -17,7 +20,10 @@ void dkim_private_key_free(struct dkim_private_key *key);
 bool dkim_private_key_record(const struct dkim_private_key *key, struct str *record, struct err *err) MUST_USE;
 /* Do the private key and the key record in DNS belong together? */
 bool dkim_private_key_matches(const struct dkim_private_key *key, const struct dkim_key *published);
-/* Appends the signature in base64. */
+/* Appends the signature of a SHA-256 hash in base64: the private operation alone. */
+bool dkim_private_key_sign_digest(const struct dkim_private_key *key, const uint8_t digest[CANON_DIGEST],
+				  struct str *base64, struct err *err) MUST_USE;
+/* Appends the signature of these bytes in base64. */
 bool dkim_private_key_sign(const struct dkim_private_key *key, struct slice bytes, struct str *base64, struct err *err) MUST_USE;
 
 struct dkim_sign {

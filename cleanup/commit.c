@@ -233,6 +233,13 @@ static bool commit_with_rewriter(struct commit *c, const struct submission_setti
 		headers_free(&header);
 		return true;
 	}
+	if (!sign_message(&settings->sign, &c->envelope, &c->content, c->fd, &header)) {
+		log_warning("%s: message not accepted, try again later: it cannot be signed", c->id);
+		cleanup_refuse(refusal, 451, "4.3.0", "Error: the message cannot be signed now");
+		spares_discard(c->id, c->fd);
+		headers_free(&header);
+		return false;
+	}
 	ok = store_message(&store, settings, refusal);
 	headers_free(&header);
 	return ok;

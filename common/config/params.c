@@ -98,11 +98,13 @@ static const struct param rows[] = {
 	TEXT("dkim_key_directory", "$config_directory/dkim", "own: private keys, DOMAIN/SELECTOR.pem"),
 	TEXT("dkim_oversign_headers", "From", "own: fields that a signature says there are no more of"),
 	TEXT("dkim_policy", "mark", "own: off; mark: results go into the header; enforce: mail whose signatures are all bad is rejected"),
+	TIME("dkim_sign_expire", "0s", 's', "own: how long a signature holds; 0: for good"),
 	TEXT("dkim_sign_headers",
 	     "From, Reply-To, Subject, Date, To, Cc, Message-ID, In-Reply-To, References, MIME-Version, Content-Type, "
 	     "Content-Transfer-Encoding, List-Id, List-Unsubscribe, List-Unsubscribe-Post, Sender, Resent-From, "
 	     "Resent-To, Resent-Date",
 	     "own: fields that are signed"),
+	TEXT("dkim_signing_table", "", "own: tables of author's address or domain to the keys that sign: domain:selector ..."),
 	INT("dkim_verify_limit", "8", 1, 100, "own: signatures looked at in a message"),
 	TEXT("dmarc_org_domain", "psl", "own: how organisations' domains are found: psl (public suffix list), tree-walk"),
 	TEXT("dmarc_policy", "mark", "own: off; mark: results go into the header; enforce: the domain's policy is followed"),

@@ -158,8 +158,7 @@ static int genkey(struct request *r)
 		printf("; The private key is in %s.  Publish this record:\n", str_cstr(&path));
 		print_record(r, str_slice(&record));
 		printf("; then check it:       postrider dkim check %s %s\n", r->domain, r->selector);
-		printf("; and sign with it, in dkim_signing_table:\n; %s %s:%s:%s\n", r->domain, r->domain, r->selector,
-		       str_cstr(&path));
+		printf("; and sign with it, in a table of dkim_signing_table:\n; %s %s:%s\n", r->domain, r->domain, r->selector);
 	} else {
 		r->status = complain(&err);
 	}
