@@ -140,6 +140,8 @@ static void test_changes(void **state)
 		{ "a=rsa-sha256", "a=rsa-sha1", DKIM_PERMERROR },
 		{ "s=test", "s=gone", DKIM_PERMERROR },
 		{ "s=test", "s=brisbane", DKIM_PERMERROR }, /* a key of the other algorithm */
+		{ "c=relaxed/relaxed", "c=relaxed", DKIM_FAIL }, /* simple body by default; c= itself is signed */
+		{ "c=relaxed/relaxed", "c=strict", DKIM_PERMERROR },
 		{ "q=dns/txt", "q=dns/txt; l=5", DKIM_FAIL },
 		{ "q=dns/txt", "q=dns/txt; l=500", DKIM_PERMERROR },
 	};

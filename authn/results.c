@@ -237,8 +237,7 @@ bool results_claims(const struct header_field *field, const char *authserv_id)
 	ours = slice_eq_nocase(str_slice(&word), slice_of(authserv_id));
 	str_free(&word);
 	text = field->value;
-	if (!slice_cut(&text, ';', &head))
-		head = text;
+	(void)slice_cut(&text, ';', &head);
 	return !readable || ours || contains_nocase(head, slice_of(authserv_id));
 }
 

@@ -36,6 +36,7 @@ static void test_claims(void **state)
 		{ "Authentication-Results: \r\n", true },
 		{ "Authentication-Results: ; spf=pass\r\n", true },
 		{ "Authentication-Results: other.example.org mx.example.com; spf=pass\r\n", true },
+		{ "Authentication-Results: other.example.org mx.example.com\r\n", true },
 		{ "Authentication-Results: other.example.org; spf=pass\r\n", false },
 		{ "Authentication-Results: other.example.org; spf=pass reason=mx.example.com\r\n", false },
 		{ "X-Authentication-Results: mx.example.com; spf=pass\r\n", false },

@@ -49,7 +49,7 @@ static bool read_forms(const struct tags *tags, struct signature *s, struct err 
 	if (!rest.ptr)
 		return true;
 	if (!slice_cut(&rest, '/', &head))
-		return read_form(rest, &s->header_form) || bad(err, "unknown c=");
+		return read_form(head, &s->header_form) || bad(err, "unknown c=");
 	return (read_form(head, &s->header_form) && read_form(rest, &s->body_form)) || bad(err, "unknown c=");
 }
 

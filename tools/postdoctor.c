@@ -25,7 +25,8 @@ static const struct subcommand subcommands[] = {
 
 static void usage(void)
 {
-	fputs("usage: postdoctor message [--ip ADDRESS --helo NAME --sender ADDRESS] [FILE]\n"
+	fputs("usage: postdoctor DOMAIN [--selector NAME] [--ip ADDRESS] [--helo NAME] [--send-from ADDRESS] [--markdown]\n"
+	      "       postdoctor message [--ip ADDRESS --helo NAME --sender ADDRESS] [FILE]\n"
 	      "       postdoctor spf --ip ADDRESS --helo NAME --sender ADDRESS\n"
 	      "options of all: [-c config_dir] [--dns ADDRESS:PORT] [--json]\n",
 	      stderr);
@@ -60,6 +61,9 @@ static void parse_options(int argc, char **argv, struct doctor_options *o)
 		}
 	}
 }
+
+/* Any other word is a domain. */
+static const struct subcommand domain_subcommand = { "", doctor_domain, false, false };
 
 static const struct subcommand *find_subcommand(const char *word)
 {
@@ -99,11 +103,15 @@ int main(int argc, char **argv)
 	parse_options(argc, argv, &options);
 	if (optind >= argc)
 		usage();
-	job.subcommand = find_subcommand(argv[optind++]);
-	if (!job.subcommand || argc - optind > (job.subcommand->takes_subject ? 1 : 0) ||
+	job.subcommand = find_subcommand(argv[optind]);
+	options.subject = argv[optind++];
+	if (!job.subcommand)
+		job.subcommand = &domain_subcommand;
+	if (argc - optind > (job.subcommand->takes_subject ? 1 : 0) ||
 	    (job.subcommand->needs_client && (!options.ip || (!options.helo && !options.sender))))
 		usage();
-	options.subject = optind < argc ? argv[optind] : NULL;
+	if (job.subcommand != &domain_subcommand)
+		options.subject = optind < argc ? argv[optind] : NULL;
 	options.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
 	/* Without a configuration it works too: then with the defaults. */
 	config = config_load(options.config_dir, NULL, 0, &err);

@@ -28,6 +28,8 @@ struct doctor {
 /* Each in a task; sets doctor->status. */
 void doctor_spf(struct doctor *doctor);
 void doctor_message(struct doctor *doctor);
+/* Of options->subject. */
+void doctor_domain(struct doctor *doctor);
 
 /* Prints as pretty JSON and drops the reference. */
 void doctor_print_json(json_t *json);
