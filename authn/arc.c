@@ -5,7 +5,7 @@
 
 const char *arc_result_text(enum arc_result result)
 {
-	static const char *const texts[] = { "none", "pass", "fail", "temperror" };
+	static const char *const texts[] = {"none", "pass", "fail", "temperror"};
 
 	return texts[result];
 }
@@ -69,7 +69,8 @@ static void take_signature(struct arc_message *m, size_t field, enum signature_k
 	bool *has;
 
 	if (!signature_parse(kind, &m->header->field[field], m->arena, &s, &err)) {
-		broken(m, (size_t)s.instance, arena_printf(m->arena, "a malformed field: %s", err.text));
+		broken(m, (size_t)s.instance,
+		       arena_printf(m->arena, "a malformed field: %s", err.text));
 		return;
 	}
 	set = place(m, s.instance);
@@ -87,7 +88,8 @@ static void take_signature(struct arc_message *m, size_t field, enum signature_k
 	}
 }
 
-/* What can be seen without keys: all there, and every seal but the first says that the chain was whole. */
+/* What can be seen without keys: all there, and every seal but the first says that the chain was
+ * whole. */
 static void check_form(struct arc_message *m)
 {
 	struct arc_answer *a = &m->answer;
@@ -111,10 +113,10 @@ static void check_form(struct arc_message *m)
 	}
 }
 
-void arc_prepare(struct arc_message *m, const struct canon_header *header, struct canon_bodies *bodies,
-		 struct arena *arena)
+void arc_prepare(struct arc_message *m, const struct canon_header *header,
+		 struct canon_bodies *bodies, struct arena *arena)
 {
-	*m = (struct arc_message){ .header = header, .bodies = bodies, .arena = arena };
+	*m = (struct arc_message){.header = header, .bodies = bodies, .arena = arena};
 	for (size_t i = 0; i < header->count; i++) {
 		const struct header_field *f = &header->field[i];
 
@@ -132,7 +134,8 @@ void arc_prepare(struct arc_message *m, const struct canon_header *header, struc
 	check_form(m);
 	if (m->answer.count == 0 || m->answer.result != ARC_NONE)
 		return;
-	/* Earlier ones need not hold any more: whoever sealed later may have changed the message. */
+	/* Earlier ones need not hold any more: whoever sealed later may have changed the message.
+	 */
 	struct signature *last = &m->answer.set[m->answer.count - 1].message;
 
 	last->body = canon_bodies_want(bodies, last->body_form, last->length);
@@ -142,7 +145,8 @@ void arc_prepare(struct arc_message *m, const struct canon_header *header, struc
 
 /* --- verifying --- */
 
-static bool settle(struct arc_message *m, size_t instance, const char *field, const struct signature_check *c)
+static bool settle(struct arc_message *m, size_t instance, const char *field,
+		   const struct signature_check *c)
 {
 	if (c->result == DKIM_PASS)
 		return true;
@@ -162,14 +166,15 @@ static void seal_bytes(const struct arc_answer *a, size_t count, struct str *out
 		if (i + 1 < count)
 			canon_field(CANON_RELAXED, set->seal.whole, out);
 	}
-	canon_signature(CANON_RELAXED, a->set[count - 1].seal.whole, a->set[count - 1].seal.b_raw, out);
+	canon_signature(CANON_RELAXED, a->set[count - 1].seal.whole, a->set[count - 1].seal.b_raw,
+			out);
 }
 
 static bool check_last_message(struct arc_message *m, const struct authn_dns *dns)
 {
 	const struct arc_set *last = &m->answer.set[m->answer.count - 1];
 	struct signature_check c;
-	struct str bytes = { 0 };
+	struct str bytes = {0};
 
 	signature_header_bytes(&last->message, m->header, last->message_field, &bytes);
 	signature_check(&last->message, str_slice(&bytes), m->bodies, dns, m->arena, &c);
@@ -187,10 +192,11 @@ void arc_finish(struct arc_message *m, const struct authn_dns *dns)
 		return;
 	for (size_t i = m->answer.count; i > 0; i--) {
 		struct signature_check c;
-		struct str bytes = { 0 };
+		struct str bytes = {0};
 
 		seal_bytes(&m->answer, i, &bytes);
-		signature_check(&m->answer.set[i - 1].seal, str_slice(&bytes), m->bodies, dns, m->arena, &c);
+		signature_check(&m->answer.set[i - 1].seal, str_slice(&bytes), m->bodies, dns,
+				m->arena, &c);
 		str_free(&bytes);
 		if (!settle(m, i, "ARC-Seal", &c))
 			return;
@@ -211,22 +217,26 @@ struct sealing {
 static bool make_message_signature(struct sealing *s, int body, struct err *err)
 {
 	const struct dkim_sign *sign = &s->seal->sign;
-	struct str names = { 0 }, bytes = { 0 }, b = { 0 };
+	struct str names = {0}, bytes = {0}, b = {0};
 	uint8_t digest[CANON_DIGEST];
 	uint64_t length;
 	bool ok;
 
 	dkim_sign_names(sign, s->chain->header, &names);
 	canon_bodies_digest(s->chain->bodies, body, digest, &length);
-	str_printf(&s->message, "ARC-Message-Signature: i=%zu; a=%s; c=relaxed/%s;\r\n\td=%.*s; s=%.*s;\r\n\tt=%llu; bh=",
-		   s->instance, s->algorithm, sign->body_form == CANON_RELAXED ? "relaxed" : "simple",
-		   SLICE_FMT(sign->domain), SLICE_FMT(sign->selector), (unsigned long long)sign->time);
+	str_printf(&s->message,
+		   "ARC-Message-Signature: i=%zu; a=%s; c=relaxed/%s;\r\n\td=%.*s; "
+		   "s=%.*s;\r\n\tt=%llu; bh=",
+		   s->instance, s->algorithm,
+		   sign->body_form == CANON_RELAXED ? "relaxed" : "simple", SLICE_FMT(sign->domain),
+		   SLICE_FMT(sign->selector), (unsigned long long)sign->time);
 	base64_encode(slice_make(digest, sizeof(digest)), &s->message);
 	str_printf(&s->message, ";\r\n\th=%s;\r\n\tb=", str_cstr(&names));
 
-	struct signature signature = { .whole = str_slice(&s->message), .headers = str_slice(&names),
-				       .header_form = CANON_RELAXED,
-				       .b_raw = slice_make(s->message.data + s->message.len, 0) };
+	struct signature signature = {.whole = str_slice(&s->message),
+				      .headers = str_slice(&names),
+				      .header_form = CANON_RELAXED,
+				      .b_raw = slice_make(s->message.data + s->message.len, 0)};
 
 	signature_header_bytes(&signature, s->chain->header, SIZE_MAX, &bytes);
 	ok = dkim_private_key_sign(sign->key, str_slice(&bytes), &b, err);
@@ -242,13 +252,15 @@ static bool make_seal(struct sealing *s, struct err *err)
 {
 	const struct dkim_sign *sign = &s->seal->sign;
 	const struct arc_answer *a = &s->chain->answer;
-	struct str bytes = { 0 }, b = { 0 };
+	struct str bytes = {0}, b = {0};
 	/* A seal on a broken chain covers its own set alone. */
 	size_t sets = strcmp(s->cv, "fail") == 0 ? 0 : a->count;
 	bool ok;
 
-	str_printf(&s->ours, "ARC-Seal: i=%zu; a=%s; cv=%s;\r\n\td=%.*s; s=%.*s;\r\n\tt=%llu;\r\n\tb=", s->instance,
-		   s->algorithm, s->cv, SLICE_FMT(sign->domain), SLICE_FMT(sign->selector), (unsigned long long)sign->time);
+	str_printf(&s->ours,
+		   "ARC-Seal: i=%zu; a=%s; cv=%s;\r\n\td=%.*s; s=%.*s;\r\n\tt=%llu;\r\n\tb=",
+		   s->instance, s->algorithm, s->cv, SLICE_FMT(sign->domain),
+		   SLICE_FMT(sign->selector), (unsigned long long)sign->time);
 	for (size_t i = 0; i < sets; i++) {
 		canon_field(CANON_RELAXED, a->set[i].results->whole, &bytes);
 		canon_field(CANON_RELAXED, a->set[i].message.whole, &bytes);
@@ -256,7 +268,8 @@ static bool make_seal(struct sealing *s, struct err *err)
 	}
 	canon_field(CANON_RELAXED, str_slice(&s->results), &bytes);
 	canon_field(CANON_RELAXED, str_slice(&s->message), &bytes);
-	canon_signature(CANON_RELAXED, str_slice(&s->ours), slice_make(s->ours.data + s->ours.len, 0), &bytes);
+	canon_signature(CANON_RELAXED, str_slice(&s->ours),
+			slice_make(s->ours.data + s->ours.len, 0), &bytes);
 	ok = dkim_private_key_sign(sign->key, str_slice(&bytes), &b, err);
 	dkim_fold_base64(&s->ours, str_slice(&b));
 	str_append_text(&s->ours, "\r\n");
@@ -265,13 +278,17 @@ static bool make_seal(struct sealing *s, struct err *err)
 	return ok;
 }
 
-bool arc_seal(const struct arc_seal *seal, const struct arc_message *chain, int body, struct str *fields,
-	      struct err *err)
+bool arc_seal(const struct arc_seal *seal, const struct arc_message *chain, int body,
+	      struct str *fields, struct err *err)
 {
 	const struct arc_answer *a = &chain->answer;
-	struct sealing s = { .seal = seal, .chain = chain, .instance = a->count + 1,
-			     .algorithm = seal->sign.key->ed25519 ? "ed25519-sha256" : "rsa-sha256",
-			     .cv = a->result == ARC_NONE ? "none" : a->result == ARC_PASS ? "pass" : "fail" };
+	struct sealing s = {.seal = seal,
+			    .chain = chain,
+			    .instance = a->count + 1,
+			    .algorithm = seal->sign.key->ed25519 ? "ed25519-sha256" : "rsa-sha256",
+			    .cv = a->result == ARC_NONE   ? "none"
+				  : a->result == ARC_PASS ? "pass"
+							  : "fail"};
 	bool ok;
 
 	if (body < 0)
@@ -280,7 +297,8 @@ bool arc_seal(const struct arc_seal *seal, const struct arc_message *chain, int 
 		return err_set(err, ERR_LIMIT, "nothing can be added to the ARC chain");
 	if (a->result == ARC_TEMPERROR)
 		return err_set(err, ERR_TEMPORARY, "the ARC chain could not be verified");
-	str_printf(&s.results, "ARC-Authentication-Results: i=%zu; %.*s\r\n", s.instance, SLICE_FMT(seal->results));
+	str_printf(&s.results, "ARC-Authentication-Results: i=%zu; %.*s\r\n", s.instance,
+		   SLICE_FMT(seal->results));
 	ok = make_message_signature(&s, body, err) && make_seal(&s, err);
 	if (ok) {
 		str_append(fields, str_slice(&s.ours));

@@ -3,13 +3,30 @@
 
 #include "common/mail/message_file.h"
 
-const struct ipc_protocol mailauth_protocol = { "mailauth", 1 };
+const struct ipc_protocol mailauth_protocol = {"mailauth", 1};
 
 enum field {
-	FIELD_ID = 1, FIELD_ADDRESS, FIELD_HELO, FIELD_SENDER, FIELD_CLIENT_NAME, FIELD_LENGTH,
-	FIELD_HEADER, FIELD_SPF, FIELD_SPF_DOMAIN, FIELD_SPF_REASON, FIELD_SPF_EXPLANATION,
-	FIELD_SIGNATURES, FIELD_DKIM_FAILED, FIELD_DKIM_TEMPORARY, FIELD_PASSED,
-	FIELD_DMARC, FIELD_POLICY, FIELD_DISPOSITION, FIELD_DMARC_DOMAIN, FIELD_DMARC_REASON, FIELD_DMARC_OVERRIDE
+	FIELD_ID = 1,
+	FIELD_ADDRESS,
+	FIELD_HELO,
+	FIELD_SENDER,
+	FIELD_CLIENT_NAME,
+	FIELD_LENGTH,
+	FIELD_HEADER,
+	FIELD_SPF,
+	FIELD_SPF_DOMAIN,
+	FIELD_SPF_REASON,
+	FIELD_SPF_EXPLANATION,
+	FIELD_SIGNATURES,
+	FIELD_DKIM_FAILED,
+	FIELD_DKIM_TEMPORARY,
+	FIELD_PASSED,
+	FIELD_DMARC,
+	FIELD_POLICY,
+	FIELD_DISPOSITION,
+	FIELD_DMARC_DOMAIN,
+	FIELD_DMARC_REASON,
+	FIELD_DMARC_OVERRIDE
 };
 
 /* --- the question --- */
@@ -19,7 +36,8 @@ static bool get_text(const struct ipc_in *m, uint16_t field, size_t max, struct 
 	return ipc_get_bytes(m, field, text) && text->len <= max;
 }
 
-static bool put_question(struct ipc_out *m, uint32_t request, const struct mailauth_question *q, int fd)
+static bool put_question(struct ipc_out *m, uint32_t request, const struct mailauth_question *q,
+			 int fd)
 {
 	ipc_out_start(m, fd < 0 ? MAILAUTH_CHECK_SPF : MAILAUTH_VERIFY, request);
 	ipc_put_bytes(m, FIELD_ID, q->id);
@@ -35,12 +53,13 @@ static bool put_question(struct ipc_out *m, uint32_t request, const struct maila
 
 bool mailauth_get_question(const struct ipc_in *m, struct mailauth_question *q)
 {
-	*q = (struct mailauth_question){ 0 };
+	*q = (struct mailauth_question){0};
 	if (m->type != MAILAUTH_VERIFY && m->type != MAILAUTH_CHECK_SPF)
 		return false;
 	if ((m->fd_count == 1) != (m->type == MAILAUTH_VERIFY))
 		return false;
-	return get_text(m, FIELD_ID, MESSAGE_ID_SIZE, &q->id) && get_text(m, FIELD_ADDRESS, MAILAUTH_TEXT_MAX, &q->address) &&
+	return get_text(m, FIELD_ID, MESSAGE_ID_SIZE, &q->id) &&
+	       get_text(m, FIELD_ADDRESS, MAILAUTH_TEXT_MAX, &q->address) &&
 	       get_text(m, FIELD_HELO, MAILAUTH_TEXT_MAX, &q->helo) &&
 	       get_text(m, FIELD_SENDER, MAILAUTH_TEXT_MAX, &q->sender) &&
 	       get_text(m, FIELD_CLIENT_NAME, MAILAUTH_TEXT_MAX, &q->client_name) &&
@@ -66,21 +85,24 @@ static void put_dkim(struct ipc_out *m, const struct verify_answer *v)
 	ipc_put_u64(m, FIELD_DKIM_TEMPORARY, passed == 0 && temporary);
 }
 
-bool mailauth_put_answer(struct ipc_out *m, uint32_t request, const struct verify_answer *v, struct slice header)
+bool mailauth_put_answer(struct ipc_out *m, uint32_t request, const struct verify_answer *v,
+			 struct slice header)
 {
 	ipc_out_start(m, MAILAUTH_VERIFIED, request);
 	ipc_put_bytes(m, FIELD_HEADER, header);
 	ipc_put_u64(m, FIELD_SPF, v->results.spf ? v->spf.result : SPF_NONE);
 	ipc_put_bytes(m, FIELD_SPF_DOMAIN, slice_sub(v->spf.domain, 0, MAILAUTH_TEXT_MAX));
 	ipc_put_bytes(m, FIELD_SPF_REASON, slice_sub(v->spf.reason, 0, MAILAUTH_TEXT_MAX));
-	ipc_put_bytes(m, FIELD_SPF_EXPLANATION, slice_sub(v->spf.explanation, 0, MAILAUTH_TEXT_MAX));
+	ipc_put_bytes(m, FIELD_SPF_EXPLANATION,
+		      slice_sub(v->spf.explanation, 0, MAILAUTH_TEXT_MAX));
 	put_dkim(m, v);
 	ipc_put_u64(m, FIELD_DMARC, v->results.dmarc ? v->dmarc.result : DMARC_NONE);
 	ipc_put_u64(m, FIELD_POLICY, v->dmarc.policy);
 	ipc_put_u64(m, FIELD_DISPOSITION, v->dmarc.disposition);
 	ipc_put_bytes(m, FIELD_DMARC_DOMAIN, v->dmarc.domain);
 	ipc_put_text(m, FIELD_DMARC_REASON, v->dmarc.reason ? v->dmarc.reason : "");
-	ipc_put_text(m, FIELD_DMARC_OVERRIDE, v->results.dmarc_override ? v->results.dmarc_override : "");
+	ipc_put_text(m, FIELD_DMARC_OVERRIDE,
+		     v->results.dmarc_override ? v->results.dmarc_override : "");
 	return !m->failed;
 }
 
@@ -96,7 +118,8 @@ static bool is_header(struct slice text)
 	return rest.len == 0 && (text.len == 0 || text.ptr[text.len - 1] == '\n');
 }
 
-static bool take_text(const struct ipc_in *m, uint16_t field, struct arena *arena, struct slice *text)
+static bool take_text(const struct ipc_in *m, uint16_t field, struct arena *arena,
+		      struct slice *text)
 {
 	struct slice value;
 
@@ -125,11 +148,13 @@ static bool take_numbers(const struct ipc_in *m, struct mailauth_answer *a)
 {
 	uint64_t spf, signatures, failed, temporary, dmarc, policy, disposition;
 
-	if (!ipc_get_u64(m, FIELD_SPF, &spf) || spf > SPF_PERMERROR || !ipc_get_u64(m, FIELD_SIGNATURES, &signatures) ||
-	    !ipc_get_u64(m, FIELD_DKIM_FAILED, &failed) || !ipc_get_u64(m, FIELD_DKIM_TEMPORARY, &temporary) ||
-	    !ipc_get_u64(m, FIELD_DMARC, &dmarc) || dmarc > DMARC_PERMERROR || !ipc_get_u64(m, FIELD_POLICY, &policy) ||
-	    policy > DMARC_POLICY_REJECT || !ipc_get_u64(m, FIELD_DISPOSITION, &disposition) ||
-	    disposition > DMARC_POLICY_REJECT)
+	if (!ipc_get_u64(m, FIELD_SPF, &spf) || spf > SPF_PERMERROR ||
+	    !ipc_get_u64(m, FIELD_SIGNATURES, &signatures) ||
+	    !ipc_get_u64(m, FIELD_DKIM_FAILED, &failed) ||
+	    !ipc_get_u64(m, FIELD_DKIM_TEMPORARY, &temporary) ||
+	    !ipc_get_u64(m, FIELD_DMARC, &dmarc) || dmarc > DMARC_PERMERROR ||
+	    !ipc_get_u64(m, FIELD_POLICY, &policy) || policy > DMARC_POLICY_REJECT ||
+	    !ipc_get_u64(m, FIELD_DISPOSITION, &disposition) || disposition > DMARC_POLICY_REJECT)
 		return false;
 	a->spf = (enum spf_result)spf;
 	a->signatures = (size_t)signatures;
@@ -145,9 +170,11 @@ bool mailauth_get_answer(const struct ipc_in *m, struct arena *arena, struct mai
 {
 	struct slice header;
 
-	*a = (struct mailauth_answer){ 0 };
-	if (m->type != MAILAUTH_VERIFIED || !get_text(m, FIELD_HEADER, MAILAUTH_HEADER_MAX, &header) || !is_header(header) ||
-	    !take_numbers(m, a) || !take_passed(m, arena, a) || !take_text(m, FIELD_SPF_DOMAIN, arena, &a->spf_domain) ||
+	*a = (struct mailauth_answer){0};
+	if (m->type != MAILAUTH_VERIFIED ||
+	    !get_text(m, FIELD_HEADER, MAILAUTH_HEADER_MAX, &header) || !is_header(header) ||
+	    !take_numbers(m, a) || !take_passed(m, arena, a) ||
+	    !take_text(m, FIELD_SPF_DOMAIN, arena, &a->spf_domain) ||
 	    !take_text(m, FIELD_SPF_REASON, arena, &a->spf_reason) ||
 	    !take_text(m, FIELD_SPF_EXPLANATION, arena, &a->spf_explanation) ||
 	    !take_text(m, FIELD_DMARC_DOMAIN, arena, &a->dmarc_domain) ||
@@ -161,21 +188,24 @@ bool mailauth_get_answer(const struct ipc_in *m, struct arena *arena, struct mai
 
 /* --- the stub --- */
 
-void mailauth_ask(struct ipc_client *client, const struct mailauth_question *q, int fd, double deadline,
-		  struct arena *arena, struct mailauth_answer *a)
+void mailauth_ask(struct ipc_client *client, const struct mailauth_question *q, int fd,
+		  double deadline, struct arena *arena, struct mailauth_answer *a)
 {
 	struct ipc_reply reply;
 	struct ipc_out m;
 	struct err err;
 	bool ok = false;
 
-	if (ipc_client_connect(client, deadline, &err) && put_question(&m, ipc_client_request(client), q, fd) &&
+	if (ipc_client_connect(client, deadline, &err) &&
+	    put_question(&m, ipc_client_request(client), q, fd) &&
 	    ipc_client_call(client, &m, deadline, &reply, &err)) {
 		ok = mailauth_get_answer(&reply.in, arena, a);
 		ipc_reply_free(&reply);
 	}
 	if (!ok)
-		*a = (struct mailauth_answer){ .spf = SPF_TEMPERROR, .dkim_temporary = true, .dmarc = DMARC_TEMPERROR,
-					       .spf_reason = SLICE("mailauth does not answer"),
-					       .dmarc_reason = SLICE("mailauth does not answer") };
+		*a = (struct mailauth_answer){.spf = SPF_TEMPERROR,
+					      .dkim_temporary = true,
+					      .dmarc = DMARC_TEMPERROR,
+					      .spf_reason = SLICE("mailauth does not answer"),
+					      .dmarc_reason = SLICE("mailauth does not answer")};
 }

@@ -10,7 +10,8 @@ static void check_mailauth(const struct ipc_in *m, struct arena *arena)
 	struct mailauth_answer answer;
 
 	if (mailauth_get_question(m, &question))
-		FUZZ_CHECK(question.sender.len <= MAILAUTH_TEXT_MAX && question.length < (uint64_t)1 << 50);
+		FUZZ_CHECK(question.sender.len <= MAILAUTH_TEXT_MAX && question.length < (uint64_t)1
+											     << 50);
 	if (mailauth_get_answer(m, arena, &answer)) {
 		struct slice rest = answer.header;
 		struct header_field f;
@@ -42,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (ipc_valid(data, size)) {
 		struct cursor c = cursor_make(data, size);
-		struct ipc_in m = { .data = data, .len = size };
+		struct ipc_in m = {.data = data, .len = size};
 
 		m.type = cursor_u16(&c);
 		m.request = cursor_u32(&c);

@@ -3,7 +3,7 @@
 
 #include "common/mail/address.h"
 
-#define B_SHOWN    8    /* characters of b=, to tell signatures apart */
+#define B_SHOWN    8 /* characters of b=, to tell signatures apart */
 #define DETAIL_MAX 200
 
 /* --- text that is safe in a header --- */
@@ -16,7 +16,8 @@ static void put_comment(struct str *out, struct slice text)
 	str_append_text(out, " (");
 	for (size_t i = 0; i < text.len && i < DETAIL_MAX; i++) {
 		unsigned char c = (unsigned char)text.ptr[i];
-		bool bad = c < ' ' || c == 127 || c == '(' || c == ')' || c == '\\' || (c > 127 && !utf8);
+		bool bad =
+		    c < ' ' || c == 127 || c == '(' || c == ')' || c == '\\' || (c > 127 && !utf8);
 
 		str_append_byte(out, bad ? '?' : (char)c);
 	}
@@ -65,12 +66,13 @@ static void put_spf(const struct results *r, struct str *out)
 {
 	str_printf(out, ";\r\n\tspf=%s", spf_result_text(r->spf->result));
 	put_comment(out, r->spf->reason);
-	put_property(out, r->sender.len ? "smtp.mailfrom" : "smtp.helo", r->sender.len ? r->sender : r->helo);
+	put_property(out, r->sender.len ? "smtp.mailfrom" : "smtp.helo",
+		     r->sender.len ? r->sender : r->helo);
 }
 
 static void put_signature(const struct dkim_signature *d, struct str *out)
 {
-	struct str note = { 0 };
+	struct str note = {0};
 
 	str_printf(out, ";\r\n\tdkim=%s", dkim_result_text(d->result));
 	if (d->bits > 0)
@@ -118,7 +120,7 @@ static void put_arc(const struct results *r, struct str *out)
 static void put_dmarc(const struct results *r, struct str *out)
 {
 	const struct dmarc_answer *a = r->dmarc;
-	struct str note = { 0 };
+	struct str note = {0};
 
 	str_printf(out, ";\r\n\tdmarc=%s", dmarc_result_text(a->result));
 	str_append_text(&note, a->reason ? a->reason : "");
@@ -210,7 +212,8 @@ static bool take_word(struct slice *text, struct str *word)
 		*text = slice_sub(*text, i + 1, text->len);
 		return true;
 	}
-	while (i < text->len && (unsigned char)text->ptr[i] > ' ' && !strchr("();=\"", text->ptr[i]))
+	while (i < text->len && (unsigned char)text->ptr[i] > ' ' &&
+	       !strchr("();=\"", text->ptr[i]))
 		i++;
 	str_append(word, slice_sub(*text, 0, i));
 	*text = slice_sub(*text, i, text->len);
@@ -228,7 +231,7 @@ static bool contains_nocase(struct slice text, struct slice part)
 bool results_claims(const struct header_field *field, const char *authserv_id)
 {
 	struct slice text = field->value, head;
-	struct str word = { 0 };
+	struct str word = {0};
 	bool readable, ours;
 
 	if (!header_is(field, "Authentication-Results"))
@@ -247,14 +250,16 @@ struct statement {
 };
 
 /* One "method=result property=value …" up to ';' or the end.  False: malformed, nothing is left. */
-static bool take_statement(struct slice *text, const char *property, struct slice value, struct statement *s)
+static bool take_statement(struct slice *text, const char *property, struct slice value,
+			   struct statement *s)
 {
-	struct str name = { 0 }, word = { 0 };
+	struct str name = {0}, word = {0};
 	bool ok = true, first = true;
 
 	s->has_property = property == NULL;
 	while ((ok = skip_space(text)) && text->len > 0 && text->ptr[0] != ';') {
-		ok = take_word(text, &name) && skip_space(text) && text->len > 0 && text->ptr[0] == '=';
+		ok = take_word(text, &name) && skip_space(text) && text->len > 0 &&
+		     text->ptr[0] == '=';
 		if (ok) {
 			*text = slice_sub(*text, 1, text->len);
 			ok = skip_space(text) && take_word(text, &word);
@@ -267,7 +272,8 @@ static bool take_statement(struct slice *text, const char *property, struct slic
 			str_append(&s->method, str_slice(&name));
 			str_append(&s->result, str_slice(&word));
 		} else if (property && slice_eq_nocase(str_slice(&name), slice_of(property))) {
-			s->has_property = s->has_property || slice_eq_nocase(str_slice(&word), value);
+			s->has_property =
+			    s->has_property || slice_eq_nocase(str_slice(&word), value);
 		}
 		first = false;
 	}
@@ -278,19 +284,22 @@ static bool take_statement(struct slice *text, const char *property, struct slic
 	return ok;
 }
 
-bool results_say(struct slice text, const char *method, const char *result, const char *property, struct slice value)
+bool results_say(struct slice text, const char *method, const char *result, const char *property,
+		 struct slice value)
 {
-	struct statement s = { 0 };
-	struct str word = { 0 };
+	struct statement s = {0};
+	struct str word = {0};
 	bool found = false;
 
 	/* The authserv-id and its version. */
 	if (skip_space(&text) && take_word(&text, &word) && skip_space(&text)) {
-		while (text.len > 0 && text.ptr[0] != ';' && take_word(&text, &word) && skip_space(&text))
+		while (text.len > 0 && text.ptr[0] != ';' && take_word(&text, &word) &&
+		       skip_space(&text))
 			;
 		text = slice_sub(text, text.len && text.ptr[0] == ';' ? 1 : text.len, text.len);
 		while (!found && text.len > 0 && take_statement(&text, property, value, &s))
-			found = s.has_property && slice_eq_nocase(str_slice(&s.method), slice_of(method)) &&
+			found = s.has_property &&
+				slice_eq_nocase(str_slice(&s.method), slice_of(method)) &&
 				slice_eq_nocase(str_slice(&s.result), slice_of(result));
 	}
 	str_free(&s.method);
@@ -304,22 +313,27 @@ bool results_say(struct slice text, const char *method, const char *result, cons
 void results_log(const struct results *r, struct str *out)
 {
 	if (r->spf)
-		str_printf(out, "spf=%s (%.*s)", spf_result_text(r->spf->result), SLICE_FMT(slice_sub(r->spf->reason, 0, DETAIL_MAX)));
+		str_printf(out, "spf=%s (%.*s)", spf_result_text(r->spf->result),
+			   SLICE_FMT(slice_sub(r->spf->reason, 0, DETAIL_MAX)));
 	if (r->dkim && r->dkim->count == 0)
 		str_append_text(out, ", dkim=none");
 	for (size_t i = 0; r->dkim && i < r->dkim->count; i++) {
 		const struct dkim_signature *d = &r->dkim->signature[i];
 
-		str_printf(out, ", dkim=%s (%.*s%s%s)", dkim_result_text(d->result), SLICE_FMT(slice_sub(d->s.domain, 0, 100)),
-			   d->reason ? ": " : "", d->reason ? d->reason : "");
+		str_printf(out, ", dkim=%s (%.*s%s%s)", dkim_result_text(d->result),
+			   SLICE_FMT(slice_sub(d->s.domain, 0, 100)), d->reason ? ": " : "",
+			   d->reason ? d->reason : "");
 	}
 	if (r->arc && r->arc->result != ARC_NONE)
-		str_printf(out, ", arc=%s%s%s%s", arc_result_text(r->arc->result), r->arc->reason ? " (" : "",
-			   r->arc->reason ? r->arc->reason : "", r->arc->reason ? ")" : "");
+		str_printf(out, ", arc=%s%s%s%s", arc_result_text(r->arc->result),
+			   r->arc->reason ? " (" : "", r->arc->reason ? r->arc->reason : "",
+			   r->arc->reason ? ")" : "");
 	if (r->dmarc)
-		str_printf(out, ", dmarc=%s (%.*s%s%s), policy=%s", dmarc_result_text(r->dmarc->result),
-			   SLICE_FMT(slice_sub(r->dmarc->domain, 0, 100)), r->dmarc->domain.len ? ": " : "",
-			   r->dmarc->reason ? r->dmarc->reason : "", dmarc_policy_text(r->dmarc->policy));
+		str_printf(
+		    out, ", dmarc=%s (%.*s%s%s), policy=%s", dmarc_result_text(r->dmarc->result),
+		    SLICE_FMT(slice_sub(r->dmarc->domain, 0, 100)),
+		    r->dmarc->domain.len ? ": " : "", r->dmarc->reason ? r->dmarc->reason : "",
+		    dmarc_policy_text(r->dmarc->policy));
 	if (r->dmarc_override)
 		str_printf(out, ", override=%s", r->dmarc_override);
 }

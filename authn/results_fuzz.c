@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: ISC */
-/* A header: which of its fields claim to be ours, and what they say; then our own field about it. */
+/* A header: which of its fields claim to be ours, and what they say; then our own field about it.
+ */
 #include "authn/results.h"
 #include "tests/support/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice text = slice_make(data, size), rest = text;
-	struct spf_answer spf = { .result = SPF_FAIL, .reason = text };
-	struct dmarc_answer dmarc = { .result = DMARC_FAIL, .domain = text };
-	struct results r = { .authserv_id = "mx.example.com", .sender = text, .spf = &spf, .dmarc = &dmarc };
-	struct str out = { 0 };
+	struct spf_answer spf = {.result = SPF_FAIL, .reason = text};
+	struct dmarc_answer dmarc = {.result = DMARC_FAIL, .domain = text};
+	struct results r = {
+	    .authserv_id = "mx.example.com", .sender = text, .spf = &spf, .dmarc = &dmarc};
+	struct str out = {0};
 	struct header_field f;
 
 	while (header_next(&rest, &f)) {

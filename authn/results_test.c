@@ -24,23 +24,24 @@ static void test_claims(void **state)
 		const char *text;
 		bool ours;
 	} cases[] = {
-		{ "Authentication-Results: mx.example.com; spf=pass\r\n", true },
-		{ "authentication-results : MX.Example.COM; spf=pass\r\n", true },
-		{ "Authentication-Results:mx.example.com 1; spf=pass\r\n", true },
-		{ "Authentication-Results: (x) mx.example.com (y); spf=pass\r\n", true },
-		{ "Authentication-Results: (a (b) c)\r\n\tmx.example.com; none\r\n", true },
-		{ "Authentication-Results: \"mx.example.com\"; spf=pass\r\n", true },
-		{ "Authentication-Results: \"mx\\.example.com\"; spf=pass\r\n", true },
-		{ "Authentication-Results: mx.example.com\r\n", true },
-		{ "Authentication-Results: (never ends; spf=pass\r\n", true },
-		{ "Authentication-Results: \r\n", true },
-		{ "Authentication-Results: ; spf=pass\r\n", true },
-		{ "Authentication-Results: other.example.org mx.example.com; spf=pass\r\n", true },
-		{ "Authentication-Results: other.example.org mx.example.com\r\n", true },
-		{ "Authentication-Results: other.example.org; spf=pass\r\n", false },
-		{ "Authentication-Results: other.example.org; spf=pass reason=mx.example.com\r\n", false },
-		{ "X-Authentication-Results: mx.example.com; spf=pass\r\n", false },
-		{ "ARC-Authentication-Results: i=1; mx.example.com; spf=pass\r\n", false },
+	    {"Authentication-Results: mx.example.com; spf=pass\r\n", true},
+	    {"authentication-results : MX.Example.COM; spf=pass\r\n", true},
+	    {"Authentication-Results:mx.example.com 1; spf=pass\r\n", true},
+	    {"Authentication-Results: (x) mx.example.com (y); spf=pass\r\n", true},
+	    {"Authentication-Results: (a (b) c)\r\n\tmx.example.com; none\r\n", true},
+	    {"Authentication-Results: \"mx.example.com\"; spf=pass\r\n", true},
+	    {"Authentication-Results: \"mx\\.example.com\"; spf=pass\r\n", true},
+	    {"Authentication-Results: mx.example.com\r\n", true},
+	    {"Authentication-Results: (never ends; spf=pass\r\n", true},
+	    {"Authentication-Results: \r\n", true},
+	    {"Authentication-Results: ; spf=pass\r\n", true},
+	    {"Authentication-Results: other.example.org mx.example.com; spf=pass\r\n", true},
+	    {"Authentication-Results: other.example.org mx.example.com\r\n", true},
+	    {"Authentication-Results: other.example.org; spf=pass\r\n", false},
+	    {"Authentication-Results: other.example.org; spf=pass reason=mx.example.com\r\n",
+	     false},
+	    {"X-Authentication-Results: mx.example.com; spf=pass\r\n", false},
+	    {"ARC-Authentication-Results: i=1; mx.example.com; spf=pass\r\n", false},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -58,33 +59,39 @@ static void test_say(void **state)
 		const char *text;
 		bool said;
 	} cases[] = {
-		{ "mx; dmarc=pass header.from=a.test", true },
-		{ "mx 1; spf=fail; dmarc = pass (p=none) header.from=\"A.test\"; x=y", true },
-		{ "mx; dmarc=pass header.from=b.test", false },
-		{ "mx; dmarc=pass", false },
-		{ "mx; dmarc=fail header.from=a.test", false },
-		{ "mx; dmarc=fail (dmarc=pass header.from=a.test) header.from=a.test", false },
-		{ "mx; x=\"dmarc=pass header.from=a.test\"", false },
-		{ "dmarc=pass header.from=a.test", false },
-		{ "", false },
-		{ "mx; (((", false },
+	    {"mx; dmarc=pass header.from=a.test", true},
+	    {"mx 1; spf=fail; dmarc = pass (p=none) header.from=\"A.test\"; x=y", true},
+	    {"mx; dmarc=pass header.from=b.test", false},
+	    {"mx; dmarc=pass", false},
+	    {"mx; dmarc=fail header.from=a.test", false},
+	    {"mx; dmarc=fail (dmarc=pass header.from=a.test) header.from=a.test", false},
+	    {"mx; x=\"dmarc=pass header.from=a.test\"", false},
+	    {"dmarc=pass header.from=a.test", false},
+	    {"", false},
+	    {"mx; (((", false},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_true(results_say(slice_of(cases[i].text), "dmarc", "pass", "header.from", SLICE("a.test")) ==
-			    cases[i].said);
+		assert_true(results_say(slice_of(cases[i].text), "dmarc", "pass", "header.from",
+					SLICE("a.test")) == cases[i].said);
 }
 
 /* What strangers have chosen cannot leave its place in the field. */
 static void test_text_is_escaped(void **state)
 {
-	struct spf_answer spf = { .result = SPF_FAIL, .reason = SLICE("a) b; dmarc=pass\r\nX: y") };
-	struct dkim_signature d = { .result = DKIM_FAIL, .reason = "bad", .s = { .domain = SLICE("a\";b"), .selector = SLICE("s") } };
-	struct dkim_message dkim = { .signature = &d, .count = 1 };
-	struct dmarc_answer dmarc = { .result = DMARC_FAIL, .domain = SLICE("a.test"), .reason = "no" };
-	struct results r = { .authserv_id = ID, .sender = SLICE("\"x\r\ny; dmarc=pass\"@a.test"), .spf = &spf, .dkim = &dkim,
-			     .dmarc = &dmarc };
-	struct str out = { 0 };
+	struct spf_answer spf = {.result = SPF_FAIL, .reason = SLICE("a) b; dmarc=pass\r\nX: y")};
+	struct dkim_signature d = {.result = DKIM_FAIL,
+				   .reason = "bad",
+				   .s = {.domain = SLICE("a\";b"), .selector = SLICE("s")}};
+	struct dkim_message dkim = {.signature = &d, .count = 1};
+	struct dmarc_answer dmarc = {
+	    .result = DMARC_FAIL, .domain = SLICE("a.test"), .reason = "no"};
+	struct results r = {.authserv_id = ID,
+			    .sender = SLICE("\"x\r\ny; dmarc=pass\"@a.test"),
+			    .spf = &spf,
+			    .dkim = &dkim,
+			    .dmarc = &dmarc};
+	struct str out = {0};
 	struct slice block;
 	struct header_field f;
 
@@ -99,8 +106,9 @@ static void test_text_is_escaped(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_claims), cmocka_unit_test(test_say),
-					    cmocka_unit_test(test_text_is_escaped) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_claims),
+					   cmocka_unit_test(test_say),
+					   cmocka_unit_test(test_text_is_escaped)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

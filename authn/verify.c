@@ -12,10 +12,11 @@ static bool is_listed(struct slice list, struct slice domain)
 }
 
 /*
- * Somebody in the chain saw DMARC pass for this author, and all from there on, up to us, are trusted: the
- * failure that we see was made on the way.
+ * Somebody in the chain saw DMARC pass for this author, and all from there on, up to us, are
+ * trusted: the failure that we see was made on the way.
  */
-static const char *arc_override(const struct verify_request *r, const struct verify_answer *a, struct arena *arena)
+static const char *arc_override(const struct verify_request *r, const struct verify_answer *a,
+				struct arena *arena)
 {
 	const struct arc_answer *arc = &a->arc.answer;
 
@@ -28,7 +29,8 @@ static const char *arc_override(const struct verify_request *r, const struct ver
 		    !slice_eq(set->seal.domain, set->message.domain))
 			return NULL;
 		if (results_say(set->results_text, "dmarc", "pass", "header.from", a->dmarc.domain))
-			return arena_printf(arena, "trusted ARC seal %zu of %.*s", i, SLICE_FMT(set->seal.domain));
+			return arena_printf(arena, "trusted ARC seal %zu of %.*s", i,
+					    SLICE_FMT(set->seal.domain));
 	}
 	return NULL;
 }
@@ -45,18 +47,27 @@ static bool feed_body(const struct verify_request *r, struct canon_bodies *bodie
 
 static void check_spf(const struct verify_request *r, struct arena *arena, struct verify_answer *a)
 {
-	struct spf_request request = { .address = r->address, .helo = r->helo, .sender = r->sender,
-				       .receiver = slice_of(r->settings->authserv_id), .dns = r->dns };
+	struct spf_request request = {.address = r->address,
+				      .helo = r->helo,
+				      .sender = r->sender,
+				      .receiver = slice_of(r->settings->authserv_id),
+				      .dns = r->dns};
 
 	spf_check(&request, arena, &a->spf);
 	a->results.spf = &a->spf;
 }
 
-static void check_dmarc(const struct verify_request *r, struct arena *arena, struct verify_answer *a)
+static void check_dmarc(const struct verify_request *r, struct arena *arena,
+			struct verify_answer *a)
 {
-	struct dmarc_input in = { .author = &a->author, .spf = a->spf.result, .spf_domain = a->spf.domain, .dkim = &a->dkim,
-				  .dns = r->dns, .suffixes = r->settings->suffixes, .tree_walk = r->settings->tree_walk,
-				  .sample = r->sample };
+	struct dmarc_input in = {.author = &a->author,
+				 .spf = a->spf.result,
+				 .spf_domain = a->spf.domain,
+				 .dkim = &a->dkim,
+				 .dns = r->dns,
+				 .suffixes = r->settings->suffixes,
+				 .tree_walk = r->settings->tree_walk,
+				 .sample = r->sample};
 
 	author_read(&a->header, arena, &a->author);
 	dmarc_check(&in, arena, &a->dmarc);
@@ -69,8 +80,11 @@ bool verify_message(const struct verify_request *r, struct arena *arena, struct 
 	const struct verify_settings *s = r->settings;
 	bool whole = true;
 
-	*a = (struct verify_answer){ .seal_body = -1, .results = { .authserv_id = s->authserv_id, .address = r->address, .helo = r->helo,
-						  .sender = r->sender } };
+	*a = (struct verify_answer){.seal_body = -1,
+				    .results = {.authserv_id = s->authserv_id,
+						.address = r->address,
+						.helo = r->helo,
+						.sender = r->sender}};
 	canon_header_read(r->header, arena, &a->header);
 	if (s->spf || s->dmarc)
 		check_spf(r, arena, a);

@@ -44,7 +44,8 @@ static bool read_exactly(int fd, char *to, size_t len, uint64_t at)
 	size_t done = 0;
 
 	while (done < len) {
-		ssize_t n = pread(fd, to + done, len - done, (off_t)(MESSAGE_CONTENT_OFFSET + at + done));
+		ssize_t n =
+		    pread(fd, to + done, len - done, (off_t)(MESSAGE_CONTENT_OFFSET + at + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -55,10 +56,11 @@ static bool read_exactly(int fd, char *to, size_t len, uint64_t at)
 	return true;
 }
 
-/* What will be sent as header: our block, and behind it the content's own unless the block replaces that. */
+/* What will be sent as header: our block, and behind it the content's own unless the block replaces
+ * that. */
 static bool read_header(struct signing *s, const struct headers_result *result, int fd)
 {
-	struct str text = { 0 };
+	struct str text = {0};
 	bool ok = true;
 
 	str_append(&text, str_slice(&result->block));
@@ -75,7 +77,8 @@ static bool read_header(struct signing *s, const struct headers_result *result, 
 	return ok;
 }
 
-static bool hash_body(struct signing *s, const struct message_content *content, uint64_t from, int fd)
+static bool hash_body(struct signing *s, const struct message_content *content, uint64_t from,
+		      int fd)
 {
 	char *piece = mem_alloc(PIECE);
 	bool ok = true;
@@ -93,12 +96,14 @@ static bool hash_body(struct signing *s, const struct message_content *content, 
 	return ok;
 }
 
-static bool ask_signer(void *context, const uint8_t digest[CANON_DIGEST], struct str *base64, struct err *err)
+static bool ask_signer(void *context, const uint8_t digest[CANON_DIGEST], struct str *base64,
+		       struct err *err)
 {
 	struct signing *s = context;
-	struct signer_request request = { s->key, digest };
+	struct signer_request request = {s->key, digest};
 
-	return signer_sign(s->settings->signer, &request, loop_now() + s->settings->timeout, base64, err);
+	return signer_sign(s->settings->signer, &request, loop_now() + s->settings->timeout, base64,
+			   err);
 }
 
 /* A message that passes through us a second time has its signature already. */
@@ -107,19 +112,28 @@ static bool is_signed(const struct signing *s, const struct signer_key *key)
 	for (size_t i = 0; i < s->header.count; i++) {
 		struct tags tags;
 
-		if (header_is(&s->header.field[i], "DKIM-Signature") && tags_parse(s->header.field[i].value, &tags, NULL) &&
-		    slice_eq_nocase(tags_get(&tags, "d"), key->domain) && slice_eq_nocase(tags_get(&tags, "s"), key->selector))
+		if (header_is(&s->header.field[i], "DKIM-Signature") &&
+		    tags_parse(s->header.field[i].value, &tags, NULL) &&
+		    slice_eq_nocase(tags_get(&tags, "d"), key->domain) &&
+		    slice_eq_nocase(tags_get(&tags, "s"), key->selector))
 			return true;
 	}
 	return false;
 }
 
-static bool add_signature(struct signing *s, const struct signer_key *key, struct str *fields, struct err *err)
+static bool add_signature(struct signing *s, const struct signer_key *key, struct str *fields,
+			  struct err *err)
 {
-	struct dkim_private_key remote = { .ed25519 = key->ed25519, .remote = ask_signer, .context = s };
-	struct dkim_sign sign = { .key = &remote, .domain = key->domain, .selector = key->selector,
-				  .headers = s->settings->headers, .oversigned = s->settings->oversigned,
-				  .header_form = CANON_RELAXED, .body_form = CANON_RELAXED, .time = (uint64_t)loop_now() };
+	struct dkim_private_key remote = {
+	    .ed25519 = key->ed25519, .remote = ask_signer, .context = s};
+	struct dkim_sign sign = {.key = &remote,
+				 .domain = key->domain,
+				 .selector = key->selector,
+				 .headers = s->settings->headers,
+				 .oversigned = s->settings->oversigned,
+				 .header_form = CANON_RELAXED,
+				 .body_form = CANON_RELAXED,
+				 .time = (uint64_t)loop_now()};
 
 	if (is_signed(s, key))
 		return true;
@@ -129,10 +143,10 @@ static bool add_signature(struct signing *s, const struct signer_key *key, struc
 	return dkim_sign_finish(&sign, &s->header, s->bodies, s->body, fields, err);
 }
 
-static bool sign_with(struct signing *s, const struct signer_key *keys, size_t count, struct headers_result *result,
-		      struct err *err)
+static bool sign_with(struct signing *s, const struct signer_key *keys, size_t count,
+		      struct headers_result *result, struct err *err)
 {
-	struct str fields = { 0 };
+	struct str fields = {0};
 	bool ok = true;
 
 	for (size_t i = 0; ok && i < count; i++)
@@ -146,12 +160,13 @@ static bool sign_with(struct signing *s, const struct signer_key *keys, size_t c
 	return ok;
 }
 
-static bool sign_in(struct signing *s, const struct message_content *content, int fd, struct headers_result *result)
+static bool sign_in(struct signing *s, const struct message_content *content, int fd,
+		    struct headers_result *result)
 {
 	struct signer_key keys[SIGNER_KEYS_MAX];
 	struct author author;
 	size_t count = 0;
-	struct err err = { 0 };
+	struct err err = {0};
 	bool ok;
 
 	if (!read_header(s, result, fd))
@@ -159,11 +174,13 @@ static bool sign_in(struct signing *s, const struct message_content *content, in
 	author_read(&s->header, s->arena, &author);
 	if (author.fault)
 		return true; /* nobody to sign for */
-	ok = signer_find(s->settings->signer, author.address, loop_now() + s->settings->timeout, s->arena, keys, &count, &err);
+	ok = signer_find(s->settings->signer, author.address, loop_now() + s->settings->timeout,
+			 s->arena, keys, &count, &err);
 	if (ok && count > 0) {
 		s->bodies = canon_bodies_create();
 		s->body = canon_bodies_want(s->bodies, CANON_RELAXED, UINT64_MAX);
-		ok = hash_body(s, content, result->header_length, fd) && sign_with(s, keys, count, result, &err);
+		ok = hash_body(s, content, result->header_length, fd) &&
+		     sign_with(s, keys, count, result, &err);
 		canon_bodies_free(&s->bodies);
 	}
 	if (!ok)
@@ -174,7 +191,7 @@ static bool sign_in(struct signing *s, const struct message_content *content, in
 bool sign_message(const struct sign_settings *settings, const struct message_envelope *envelope,
 		  const struct message_content *content, int fd, struct headers_result *header)
 {
-	struct signing s = { .settings = settings };
+	struct signing s = {.settings = settings};
 	bool ok;
 
 	if (!settings->signer || !is_ours(envelope) || !header->complete)

@@ -12,14 +12,14 @@
 #include "common/mail/message_file.h"
 #include "common/process/process.h"
 
-#define HEADER_MAX   (1u << 20)
-#define PIECE        32768u
-#define MEMORY_MAX   (1ull << 30)
-#define ARENA_FIRST  8192
+#define HEADER_MAX  (1u << 20)
+#define PIECE       32768u
+#define MEMORY_MAX  (1ull << 30)
+#define ARENA_FIRST 8192
 
 struct peer {
 	struct ipc_channel *channel;
-	struct task_group tasks;       /* messages under way */
+	struct task_group tasks; /* messages under way */
 };
 
 static struct {
@@ -35,19 +35,20 @@ struct job {
 	uint32_t request;
 	struct arena *arena;
 	struct mailauth_question question;
-	int fd;                        /* -1: SPF alone */
+	int fd; /* -1: SPF alone */
 	double deadline;
-	uint64_t read;                 /* of the content so far */
+	uint64_t read; /* of the content so far */
 	char *piece;
 };
 
 /* --- what the library asks of us --- */
 
-static void query(void *context, struct slice name, enum dns_type type, struct arena *arena, struct dns_answer *answer)
+static void query(void *context, struct slice name, enum dns_type type, struct arena *arena,
+		  struct dns_answer *answer)
 {
 	const struct job *job = context;
 
-	*answer = (struct dns_answer){ .status = DNS_TEMPORARY };
+	*answer = (struct dns_answer){.status = DNS_TEMPORARY};
 	if (loop_now() < job->deadline && !task_cancelled())
 		resolver_query(me.resolver, name, type, job->deadline, arena, answer);
 }
@@ -57,7 +58,8 @@ static bool read_exactly(const struct job *job, char *to, size_t len, uint64_t a
 	size_t done = 0;
 
 	while (done < len) {
-		ssize_t n = pread(job->fd, to + done, len - done, (off_t)(MESSAGE_CONTENT_OFFSET + at + done));
+		ssize_t n = pread(job->fd, to + done, len - done,
+				  (off_t)(MESSAGE_CONTENT_OFFSET + at + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -87,7 +89,7 @@ static int read_body(void *context, struct slice *piece)
 static bool read_header(struct job *job, struct slice *header)
 {
 	size_t max = job->question.length < HEADER_MAX ? (size_t)job->question.length : HEADER_MAX;
-	struct str text = { 0 };
+	struct str text = {0};
 	bool ok = true, found = false;
 
 	while (ok && !found && text.len < max) {
@@ -118,18 +120,18 @@ static bool read_header(struct job *job, struct slice *header)
 
 static void log_results(const struct job *job, const struct verify_answer *v)
 {
-	struct str text = { 0 };
+	struct str text = {0};
 
 	results_log(&v->results, &text);
 	log_info("%.*s: client=%.*s[%.*s], from=<%.*s>: %s", SLICE_FMT(job->question.id),
-		 SLICE_FMT(job->question.client_name), SLICE_FMT(job->question.address), SLICE_FMT(job->question.sender),
-		 str_cstr(&text));
+		 SLICE_FMT(job->question.client_name), SLICE_FMT(job->question.address),
+		 SLICE_FMT(job->question.sender), str_cstr(&text));
 	str_free(&text);
 }
 
 static void answer(struct job *job, const struct verify_answer *v)
 {
-	struct str header = { 0 };
+	struct str header = {0};
 	struct ipc_out out;
 
 	if (job->fd >= 0) {
@@ -147,11 +149,16 @@ static void answer(struct job *job, const struct verify_answer *v)
 
 static bool run_checks(struct job *job, const struct authn_dns *dns, struct verify_answer *v)
 {
-	struct verify_settings spf_alone = { .authserv_id = me.settings.authserv_id, .spf = true };
-	struct verify_request r = { .settings = job->fd < 0 ? &spf_alone : &me.settings, .dns = dns,
-				    .address = job->question.address, .helo = job->question.helo,
-				    .sender = job->question.sender, .read_body = read_body, .context = job,
-				    .now = (uint64_t)loop_now(), .sample = (unsigned)(slice_hash(job->question.id) % 100) };
+	struct verify_settings spf_alone = {.authserv_id = me.settings.authserv_id, .spf = true};
+	struct verify_request r = {.settings = job->fd < 0 ? &spf_alone : &me.settings,
+				   .dns = dns,
+				   .address = job->question.address,
+				   .helo = job->question.helo,
+				   .sender = job->question.sender,
+				   .read_body = read_body,
+				   .context = job,
+				   .now = (uint64_t)loop_now(),
+				   .sample = (unsigned)(slice_hash(job->question.id) % 100)};
 
 	if (job->fd < 0)
 		return verify_message(&r, job->arena, v);
@@ -162,17 +169,19 @@ static bool run_checks(struct job *job, const struct authn_dns *dns, struct veri
 static void run(void *arg)
 {
 	struct job *job = arg;
-	struct authn_dns dns = { query, job };
-	struct verify_answer v = { 0 };
+	struct authn_dns dns = {query, job};
+	struct verify_answer v = {0};
 
 	if (run_checks(job, &dns, &v)) {
 		answer(job, &v);
 	} else {
 		/* smtpd's deadline would pass for nothing: no answer is an answer. */
 		log_warning("%.*s: the message cannot be read", SLICE_FMT(job->question.id));
-		v.results = (struct results){ .authserv_id = me.settings.authserv_id };
-		v.dmarc = (struct dmarc_answer){ .result = DMARC_TEMPERROR, .reason = "the message cannot be read" };
-		v.spf = (struct spf_answer){ .result = SPF_TEMPERROR, .reason = SLICE("the message cannot be read") };
+		v.results = (struct results){.authserv_id = me.settings.authserv_id};
+		v.dmarc = (struct dmarc_answer){.result = DMARC_TEMPERROR,
+						.reason = "the message cannot be read"};
+		v.spf = (struct spf_answer){.result = SPF_TEMPERROR,
+					    .reason = SLICE("the message cannot be read")};
 		v.results.spf = &v.spf;
 		v.results.dmarc = &v.dmarc;
 		answer(job, &v);
@@ -248,7 +257,7 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 
 static void accept_peer(int fd, const char *role)
 {
-	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
+	static const struct ipc_handler handler = {.on_message = on_message, .on_close = on_close};
 	struct peer *p = mem_alloc(sizeof(*p));
 
 	process_busy(1);
@@ -274,7 +283,8 @@ static void warm_up(void)
 	(void)canon_bodies_want(bodies, CANON_RELAXED, UINT64_MAX);
 	canon_bodies_finish(bodies);
 	canon_bodies_free(&bodies);
-	dkim_key_parse(SLICE("k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="), arena, &key);
+	dkim_key_parse(SLICE("k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="), arena,
+		       &key);
 	if (key.pkey && dkim_key_verify(&key, SLICE("x"), SLICE("x")))
 		log_warning("Ed25519 of this system takes anything for a signature");
 	EVP_PKEY_free(key.pkey);
@@ -287,22 +297,28 @@ static bool open_process(const struct process_info *info, struct err *err)
 {
 	const struct config *c = info->config;
 	const char *organisation = config_text(c, "dmarc_org_domain");
-	struct rlimit memory = { MEMORY_MAX, MEMORY_MAX };
+	struct rlimit memory = {MEMORY_MAX, MEMORY_MAX};
 
 	me.settings = (struct verify_settings){
-		.authserv_id = config_text(c, "authserv_id"),
-		.signature_limit = (size_t)config_int(c, "dkim_verify_limit"),
-		.tree_walk = strcmp(organisation, "tree-walk") == 0,
-		.trusted_sealers = slice_of(config_text(c, "arc_trusted_sealers")),
-		.spf = is_on(c, "spf_policy"), .dkim = is_on(c, "dkim_policy"), .dmarc = is_on(c, "dmarc_policy"),
+	    .authserv_id = config_text(c, "authserv_id"),
+	    .signature_limit = (size_t)config_int(c, "dkim_verify_limit"),
+	    .tree_walk = strcmp(organisation, "tree-walk") == 0,
+	    .trusted_sealers = slice_of(config_text(c, "arc_trusted_sealers")),
+	    .spf = is_on(c, "spf_policy"),
+	    .dkim = is_on(c, "dkim_policy"),
+	    .dmarc = is_on(c, "dmarc_policy"),
 	};
 	me.received_spf = config_bool(c, "spf_received_header");
-	me.timeout = config_time(c, "mailauth_timeout") * 0.9; /* so that our answer comes before smtpd gives up */
+	me.timeout = config_time(c, "mailauth_timeout") *
+		     0.9; /* so that our answer comes before smtpd gives up */
 	if (!me.settings.tree_walk && strcmp(organisation, "psl") != 0)
-		return err_set(err, ERR_SYNTAX, "dmarc_org_domain: \"%s\" is neither psl nor tree-walk", organisation);
+		return err_set(err, ERR_SYNTAX,
+			       "dmarc_org_domain: \"%s\" is neither psl nor tree-walk",
+			       organisation);
 	me.settings.suffixes = dmarc_suffixes_open();
 	if (!me.settings.suffixes)
-		log_warning("there is no public suffix list: every domain is taken for an organisation's");
+		log_warning(
+		    "there is no public suffix list: every domain is taken for an organisation's");
 	warm_up();
 	(void)setrlimit(RLIMIT_DATA, &memory);
 	return true;
@@ -315,7 +331,8 @@ static void start(const struct process_info *info)
 
 int main(int argc, char **argv)
 {
-	static const struct process_ops ops = { .open = open_process, .start = start, .peer = accept_peer };
+	static const struct process_ops ops = {
+	    .open = open_process, .start = start, .peer = accept_peer};
 
 	return process_main(argc, argv, &ops);
 }

@@ -29,11 +29,14 @@ static bool check_mode(const char *path, const struct stat *st, struct err *err)
 	if (!S_ISREG(st->st_mode))
 		return err_set(err, ERR_PERMANENT, "%s is not a regular file", path);
 	if (st->st_uid != 0 && st->st_uid != geteuid())
-		return err_set(err, ERR_PERMANENT, "%s belongs to uid %u: chown it to root", path, (unsigned)st->st_uid);
+		return err_set(err, ERR_PERMANENT, "%s belongs to uid %u: chown it to root", path,
+			       (unsigned)st->st_uid);
 	if (st->st_mode & 077)
-		return err_set(err, ERR_PERMANENT, "%s has mode %03o, others can use the key: chmod 600 it", path,
+		return err_set(err, ERR_PERMANENT,
+			       "%s has mode %03o, others can use the key: chmod 600 it", path,
 			       (unsigned)st->st_mode & 0777);
-	return st->st_size <= KEY_FILE_MAX || err_set(err, ERR_LIMIT, "%s is too large for a key", path);
+	return st->st_size <= KEY_FILE_MAX ||
+	       err_set(err, ERR_LIMIT, "%s is too large for a key", path);
 }
 
 static bool read_file(const char *path, struct str *text, struct err *err)
@@ -60,9 +63,10 @@ static bool read_file(const char *path, struct str *text, struct err *err)
 static bool add_key(const char *path, struct slice domain, struct slice selector, struct err *err)
 {
 	struct entry *e = mem_alloc(sizeof(*e));
-	struct str text = { 0 };
-	bool ok = read_file(path, &text, err) &&
-		  (dkim_private_key_read(str_slice(&text), &e->key, err) || err_prefix(err, "%s", path));
+	struct str text = {0};
+	bool ok =
+	    read_file(path, &text, err) &&
+	    (dkim_private_key_read(str_slice(&text), &e->key, err) || err_prefix(err, "%s", path));
 
 	if (text.data)
 		OPENSSL_cleanse(text.data, text.cap);
@@ -79,16 +83,18 @@ static bool add_key(const char *path, struct slice domain, struct slice selector
 	return true;
 }
 
-static bool read_domain(const char *directory, const char *domain, void (*seen)(const char *path), struct err *err)
+static bool read_domain(const char *directory, const char *domain, void (*seen)(const char *path),
+			struct err *err)
 {
-	struct str path = { 0 };
+	struct str path = {0};
 	DIR *dir;
 	bool ok = true;
 
 	str_printf(&path, "%s/%s", directory, domain);
 	dir = opendir(str_cstr(&path));
 	if (!dir) {
-		ok = errno == ENOTDIR || err_set_errno(err, ERR_PERMANENT, "open directory %s", str_cstr(&path));
+		ok = errno == ENOTDIR ||
+		     err_set_errno(err, ERR_PERMANENT, "open directory %s", str_cstr(&path));
 		str_free(&path);
 		return ok;
 	}
@@ -99,7 +105,8 @@ static bool read_domain(const char *directory, const char *domain, void (*seen)(
 			continue;
 		str_clear(&path);
 		str_printf(&path, "%s/%s/%s", directory, domain, d->d_name);
-		ok = add_key(str_cstr(&path), slice_of(domain), slice_sub(name, 0, name.len - (sizeof(SUFFIX) - 1)), err);
+		ok = add_key(str_cstr(&path), slice_of(domain),
+			     slice_sub(name, 0, name.len - (sizeof(SUFFIX) - 1)), err);
 		if (ok)
 			seen(str_cstr(&path));
 	}
@@ -114,7 +121,8 @@ bool keys_read(const char *directory, void (*seen)(const char *path), struct err
 	bool ok = true;
 
 	if (!dir)
-		return errno == ENOENT || err_set_errno(err, ERR_PERMANENT, "open directory %s", directory);
+		return errno == ENOENT ||
+		       err_set_errno(err, ERR_PERMANENT, "open directory %s", directory);
 	for (struct dirent *d; ok && (d = readdir(dir));)
 		if (d->d_name[0] != '.')
 			ok = read_domain(directory, d->d_name, seen, err);
@@ -125,7 +133,8 @@ bool keys_read(const char *directory, void (*seen)(const char *path), struct err
 const struct dkim_private_key *keys_find(struct slice domain, struct slice selector)
 {
 	for (const struct entry *e = keys.first; e; e = e->next)
-		if (slice_eq_nocase(domain, slice_of(e->domain)) && slice_eq_nocase(selector, slice_of(e->selector)))
+		if (slice_eq_nocase(domain, slice_of(e->domain)) &&
+		    slice_eq_nocase(selector, slice_of(e->selector)))
 			return &e->key;
 	return NULL;
 }

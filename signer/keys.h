@@ -6,8 +6,8 @@
 #include "authn/signer_proto.h"
 
 /*
- * Reads all files DIR/DOMAIN/SELECTOR.pem.  A folder that is not there has no keys.  False: a file that
- * others may read or change, or that is no key: *err names it.
+ * Reads all files DIR/DOMAIN/SELECTOR.pem.  A folder that is not there has no keys.  False: a file
+ * that others may read or change, or that is no key: *err names it.
  */
 bool keys_read(const char *directory, void (*seen)(const char *path), struct err *err) MUST_USE;
 /* NULL: there is none. */

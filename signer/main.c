@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* signer: has the private keys of DKIM, knows which of them sign for whom, and signs hashes with them. */
+/* signer: has the private keys of DKIM, knows which of them sign for whom, and signs hashes with
+ * them. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -13,11 +14,11 @@
 
 struct peer {
 	struct ipc_channel *channel;
-	struct task_group tasks;       /* questions to tables under way */
+	struct task_group tasks; /* questions to tables under way */
 };
 
 static struct {
-	struct table_list *table;      /* dkim_signing_table */
+	struct table_list *table; /* dkim_signing_table */
 	struct task_group background;
 } me;
 
@@ -39,7 +40,8 @@ static void refuse(struct peer *p, uint32_t request, const char *text)
 /* --- who signs for whom --- */
 
 /* user@domain, domain, .domain of each parent (as ".example.com"). */
-static enum table_result find(struct slice address, struct arena *arena, struct slice *value, struct err *err)
+static enum table_result find(struct slice address, struct arena *arena, struct slice *value,
+			      struct err *err)
 {
 	enum table_result result = table_list_lookup(me.table, address, arena, value, err);
 	struct slice local, domain;
@@ -56,7 +58,8 @@ static enum table_result find(struct slice address, struct arena *arena, struct 
 }
 
 /* "domain:selector domain:selector …"; false: *err says what is wrong. */
-static bool parse_keys(struct slice value, struct signer_key keys[SIGNER_KEYS_MAX], size_t *count, struct err *err)
+static bool parse_keys(struct slice value, struct signer_key keys[SIGNER_KEYS_MAX], size_t *count,
+		       struct err *err)
 {
 	struct slice word, domain;
 
@@ -65,14 +68,20 @@ static bool parse_keys(struct slice value, struct signer_key keys[SIGNER_KEYS_MA
 		const struct dkim_private_key *key;
 
 		if (!slice_cut(&selector, ':', &domain))
-			return err_set(err, ERR_SYNTAX, "dkim_signing_table: \"%.*s\" is not domain:selector", SLICE_FMT(word));
+			return err_set(err, ERR_SYNTAX,
+				       "dkim_signing_table: \"%.*s\" is not domain:selector",
+				       SLICE_FMT(word));
 		key = keys_find(domain, selector);
 		if (!key)
-			return err_set(err, ERR_NOT_FOUND, "dkim_signing_table: there is no key %.*s/%.*s.pem in dkim_key_directory",
+			return err_set(err, ERR_NOT_FOUND,
+				       "dkim_signing_table: there is no key %.*s/%.*s.pem in "
+				       "dkim_key_directory",
 				       SLICE_FMT(domain), SLICE_FMT(selector));
 		if (*count == SIGNER_KEYS_MAX)
-			return err_set(err, ERR_LIMIT, "dkim_signing_table: more than %d keys for one sender", SIGNER_KEYS_MAX);
-		keys[(*count)++] = (struct signer_key){ domain, selector, key->ed25519 };
+			return err_set(err, ERR_LIMIT,
+				       "dkim_signing_table: more than %d keys for one sender",
+				       SIGNER_KEYS_MAX);
+		keys[(*count)++] = (struct signer_key){domain, selector, key->ed25519};
 	}
 	return true;
 }
@@ -83,7 +92,7 @@ static void answer_find(void *arg)
 	struct signer_key keys[SIGNER_KEYS_MAX];
 	size_t count = 0;
 	struct slice value;
-	struct err err = { 0 };
+	struct err err = {0};
 	struct ipc_out out;
 	enum table_result result = find(q->address, q->arena, &value, &err);
 
@@ -127,7 +136,7 @@ static void answer_sign(struct peer *p, const struct ipc_in *m)
 	const struct dkim_private_key *key = NULL;
 	uint8_t digest[CANON_DIGEST];
 	struct signer_key wanted;
-	struct str base64 = { 0 };
+	struct str base64 = {0};
 	struct ipc_out out;
 	struct err err;
 
@@ -176,7 +185,7 @@ static void on_close(struct ipc_channel *ch, void *context)
 
 static void accept_peer(int fd, const char *role)
 {
-	static const struct ipc_handler handler = { .on_message = on_message, .on_close = on_close };
+	static const struct ipc_handler handler = {.on_message = on_message, .on_close = on_close};
 	struct peer *p = mem_alloc(sizeof(*p));
 
 	process_busy(1);
@@ -190,15 +199,16 @@ static void accept_peer(int fd, const char *role)
 /* Code that the first signature would load, after the sandbox has closed. */
 static void warm_up(void)
 {
-	static const char *const kinds[] = { "ED25519", "RSA" };
+	static const char *const kinds[] = {"ED25519", "RSA"};
 	static const uint8_t digest[CANON_DIGEST];
 
 	for (size_t i = 0; i < 2; i++) {
-		struct dkim_private_key key = { .ed25519 = i == 0 };
-		struct str out = { 0 };
+		struct dkim_private_key key = {.ed25519 = i == 0};
+		struct str out = {0};
 		struct err err;
 
-		key.pkey = i == 0 ? EVP_PKEY_Q_keygen(NULL, NULL, kinds[i]) : EVP_PKEY_Q_keygen(NULL, NULL, kinds[i], (size_t)1024);
+		key.pkey = i == 0 ? EVP_PKEY_Q_keygen(NULL, NULL, kinds[i])
+				  : EVP_PKEY_Q_keygen(NULL, NULL, kinds[i], (size_t)1024);
 		if (!key.pkey || !dkim_private_key_sign_digest(&key, digest, &out, &err))
 			log_warning("%s keys cannot be used on this system", kinds[i]);
 		dkim_private_key_free(&key);
@@ -233,7 +243,8 @@ static void start(const struct process_info *info)
 
 int main(int argc, char **argv)
 {
-	static const struct process_ops ops = { .open = open_process, .start = start, .peer = accept_peer };
+	static const struct process_ops ops = {
+	    .open = open_process, .start = start, .peer = accept_peer};
 
 	return process_main(argc, argv, &ops);
 }

@@ -8,9 +8,10 @@
 
 /* --- settings --- */
 
-static bool load_policy(const struct config *c, const char *name, enum authentication_policy *policy, struct err *err)
+static bool load_policy(const struct config *c, const char *name,
+			enum authentication_policy *policy, struct err *err)
 {
-	static const char *const words[] = { "off", "mark", "enforce" };
+	static const char *const words[] = {"off", "mark", "enforce"};
 	const char *value = config_text(c, name);
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
@@ -32,7 +33,9 @@ static bool load_quarantine(struct authentication *a, const struct config *c, st
 	}
 	a->quarantine = strcmp(value, "hold") == 0 ? QUARANTINE_HOLD : QUARANTINE_MARK;
 	return a->quarantine == QUARANTINE_HOLD || strcmp(value, "mark") == 0 ||
-	       err_set(err, ERR_SYNTAX, "dmarc_quarantine_action: \"%s\" is none of mark, hold, FILTER transport:destination",
+	       err_set(err, ERR_SYNTAX,
+		       "dmarc_quarantine_action: \"%s\" is none of mark, hold, FILTER "
+		       "transport:destination",
 		       value);
 }
 
@@ -40,14 +43,18 @@ bool authentication_load(struct authentication *a, const struct config *c, struc
 {
 	const char *temporary = config_text(c, "mailauth_temporary_action");
 
-	if (!load_policy(c, "spf_policy", &a->spf, err) || !load_policy(c, "dkim_policy", &a->dkim, err) ||
+	if (!load_policy(c, "spf_policy", &a->spf, err) ||
+	    !load_policy(c, "dkim_policy", &a->dkim, err) ||
 	    !load_policy(c, "dmarc_policy", &a->dmarc, err) || !load_quarantine(a, c, err))
 		return false;
 	a->defers = strcmp(temporary, "defer") == 0;
 	if (!a->defers && strcmp(temporary, "mark") != 0)
-		return err_set(err, ERR_SYNTAX, "mailauth_temporary_action: \"%s\" is neither mark nor defer", temporary);
+		return err_set(err, ERR_SYNTAX,
+			       "mailauth_temporary_action: \"%s\" is neither mark nor defer",
+			       temporary);
 	a->timeout = config_time(c, "mailauth_timeout");
-	a->trusted = match_list_open(config_text(c, "mailauth_trusted_clients"), MATCH_NETWORK, err);
+	a->trusted =
+	    match_list_open(config_text(c, "mailauth_trusted_clients"), MATCH_NETWORK, err);
 	if (!a->trusted)
 		return err_prefix(err, "mailauth_trusted_clients");
 	if (!*config_text(c, "mailauth_exceptions"))
@@ -64,7 +71,8 @@ void authentication_connect(struct authentication *a, ipc_connect_fn *connect)
 
 bool authentication_changed(const struct authentication *a)
 {
-	return match_list_changed(a->trusted) || (a->exceptions && table_list_changed(a->exceptions));
+	return match_list_changed(a->trusted) ||
+	       (a->exceptions && table_list_changed(a->exceptions));
 }
 
 /* --- a message --- */
@@ -90,8 +98,9 @@ static bool refuse(struct check *c, int code, const char *dsn, const char *text)
 /* 1: listed, 0: not, -1: the table does not answer. */
 static int is_exception(const struct check *c)
 {
-	struct slice keys[] = { slice_of(c->facts->client->address), slice_of(c->facts->client->name),
-				c->answer->dmarc_domain, c->answer->spf_domain };
+	struct slice keys[] = {slice_of(c->facts->client->address),
+			       slice_of(c->facts->client->name), c->answer->dmarc_domain,
+			       c->answer->spf_domain};
 	struct slice value;
 	struct err err;
 
@@ -114,13 +123,15 @@ static int is_exception(const struct check *c)
 static bool check_temporary(struct check *c)
 {
 	const struct mailauth_answer *r = c->answer;
-	bool missing = (c->a->spf && r->spf == SPF_TEMPERROR) || (c->a->dkim && r->dkim_temporary) ||
+	bool missing = (c->a->spf && r->spf == SPF_TEMPERROR) ||
+		       (c->a->dkim && r->dkim_temporary) ||
 		       (c->a->dmarc && r->dmarc == DMARC_TEMPERROR);
 
 	/* What has passed otherwise needs no more. */
 	if (!c->a->defers || !missing || r->dmarc == DMARC_PASS)
 		return true;
-	return refuse(c, 451, "4.7.24", "Sender authentication cannot be checked now; try again later");
+	return refuse(c, 451, "4.7.24",
+		      "Sender authentication cannot be checked now; try again later");
 }
 
 static bool check_spf(struct check *c)
@@ -129,9 +140,11 @@ static bool check_spf(struct check *c)
 
 	if (c->a->spf != AUTHENTICATION_ENFORCE || r->spf != SPF_FAIL)
 		return true;
-	return refuse(c, 550, "5.7.23", arena_printf(c->arena, "SPF validation failed: %.*s does not permit %s; %.*s",
-						     SLICE_FMT(slice_sub(r->spf_domain, 0, 200)), c->facts->client->address,
-						     SLICE_FMT(slice_sub(r->spf_explanation, 0, EXPLANATION_MAX))));
+	return refuse(c, 550, "5.7.23",
+		      arena_printf(c->arena, "SPF validation failed: %.*s does not permit %s; %.*s",
+				   SLICE_FMT(slice_sub(r->spf_domain, 0, 200)),
+				   c->facts->client->address,
+				   SLICE_FMT(slice_sub(r->spf_explanation, 0, EXPLANATION_MAX))));
 }
 
 static bool check_dkim(struct check *c)
@@ -148,21 +161,25 @@ static bool check_dmarc(struct check *c, struct authentication_effect *effect)
 	if (c->a->dmarc != AUTHENTICATION_ENFORCE || r->dmarc_override.len > 0)
 		return true;
 	if (r->dmarc == DMARC_PERMERROR)
-		return refuse(c, 550, "5.7.1", arena_printf(c->arena, "Message rejected: %.*s",
-							    SLICE_FMT(slice_sub(r->dmarc_reason, 0, EXPLANATION_MAX))));
+		return refuse(
+		    c, 550, "5.7.1",
+		    arena_printf(c->arena, "Message rejected: %.*s",
+				 SLICE_FMT(slice_sub(r->dmarc_reason, 0, EXPLANATION_MAX))));
 	if (r->dmarc != DMARC_FAIL || r->disposition == DMARC_POLICY_NONE)
 		return true;
 	if (r->disposition == DMARC_POLICY_REJECT)
-		return refuse(c, 550, "5.7.1",
-			      arena_printf(c->arena, "DMARC policy of %.*s rejects this message: %.*s",
-					   SLICE_FMT(slice_sub(r->dmarc_domain, 0, 200)),
-					   SLICE_FMT(slice_sub(r->dmarc_reason, 0, EXPLANATION_MAX))));
+		return refuse(
+		    c, 550, "5.7.1",
+		    arena_printf(c->arena, "DMARC policy of %.*s rejects this message: %.*s",
+				 SLICE_FMT(slice_sub(r->dmarc_domain, 0, 200)),
+				 SLICE_FMT(slice_sub(r->dmarc_reason, 0, EXPLANATION_MAX))));
 	effect->hold = c->a->quarantine == QUARANTINE_HOLD;
 	if (c->a->quarantine == QUARANTINE_FILTER)
 		effect->filter = slice_of(c->a->filter);
 	if (c->a->quarantine != QUARANTINE_MARK)
 		policy_log(c->facts, effect->hold ? "hold" : "filter",
-			   arena_printf(c->arena, "DMARC policy of %.*s: quarantine", SLICE_FMT(slice_sub(r->dmarc_domain, 0, 200))));
+			   arena_printf(c->arena, "DMARC policy of %.*s: quarantine",
+					SLICE_FMT(slice_sub(r->dmarc_domain, 0, 200))));
 	return true;
 }
 
@@ -181,15 +198,18 @@ bool authentication_check(const struct authentication *a, const struct authentic
 			  struct authentication_effect *effect, struct smtp_reply *reply)
 {
 	const struct policy_facts *facts = m->facts;
-	struct mailauth_question question = { .id = slice_of(facts->queue_id), .address = slice_of(facts->client->address),
-					      .client_name = slice_of(facts->client->name), .helo = facts->helo,
-					      .sender = facts->sender, .length = m->length };
+	struct mailauth_question question = {.id = slice_of(facts->queue_id),
+					     .address = slice_of(facts->client->address),
+					     .client_name = slice_of(facts->client->name),
+					     .helo = facts->helo,
+					     .sender = facts->sender,
+					     .length = m->length};
 	struct mailauth_answer *answer = arena_alloc(m->arena, sizeof(*answer));
-	struct check c = { a, facts, answer, m->arena, reply };
+	struct check c = {a, facts, answer, m->arena, reply};
 	enum table_result trusted;
 	struct err err;
 
-	*effect = (struct authentication_effect){ 0 };
+	*effect = (struct authentication_effect){0};
 	trusted = match_list_test_client(a->trusted, question.client_name, question.address, &err);
 	if (trusted == TABLE_ERROR) {
 		log_warning("mailauth_trusted_clients: %s", err.text);
@@ -203,6 +223,7 @@ bool authentication_check(const struct authentication *a, const struct authentic
 	mailauth_ask(a->client, &question, m->fd, loop_now() + a->timeout, m->arena, answer);
 	effect->answer = answer;
 	if (!answer->known)
-		log_warning("%s: mailauth does not answer: the message's origin is not checked", facts->queue_id);
+		log_warning("%s: mailauth does not answer: the message's origin is not checked",
+			    facts->queue_id);
 	return decide(&c, effect);
 }

@@ -14,18 +14,19 @@
 struct subcommand {
 	const char *name;
 	void (*run)(struct doctor *doctor);
-	bool needs_client;             /* --ip and --helo */
+	bool needs_client; /* --ip and --helo */
 	bool takes_subject;
 };
 
 static const struct subcommand subcommands[] = {
-	{ "spf", doctor_spf, true, false },
-	{ "message", doctor_message, false, true },
+    {"spf", doctor_spf, true, false},
+    {"message", doctor_message, false, true},
 };
 
 static void usage(void)
 {
-	fputs("usage: postdoctor DOMAIN [--selector NAME] [--ip ADDRESS] [--helo NAME] [--send-from ADDRESS] [--markdown]\n"
+	fputs("usage: postdoctor DOMAIN [--selector NAME] [--ip ADDRESS] [--helo NAME] "
+	      "[--send-from ADDRESS] [--markdown]\n"
 	      "       postdoctor message [--ip ADDRESS --helo NAME --sender ADDRESS] [FILE]\n"
 	      "       postdoctor spf --ip ADDRESS --helo NAME --sender ADDRESS\n"
 	      "options of all: [-c config_dir] [--dns ADDRESS:PORT] [--json]\n",
@@ -37,33 +38,59 @@ static void parse_options(int argc, char **argv, struct doctor_options *o)
 {
 	enum { DNS = 256, IP, HELO, SENDER, SELECTOR, SEND_FROM, JSON, MARKDOWN, CONNECT };
 	static const struct option options[] = {
-		{ "dns", required_argument, NULL, DNS },	   { "ip", required_argument, NULL, IP },
-		{ "helo", required_argument, NULL, HELO },	   { "sender", required_argument, NULL, SENDER },
-		{ "selector", required_argument, NULL, SELECTOR }, { "send-from", required_argument, NULL, SEND_FROM },
-		{ "json", no_argument, NULL, JSON },		   { "markdown", no_argument, NULL, MARKDOWN },
-		{ "connect", no_argument, NULL, CONNECT },	   { NULL, 0, NULL, 0 },
+	    {"dns", required_argument, NULL, DNS},
+	    {"ip", required_argument, NULL, IP},
+	    {"helo", required_argument, NULL, HELO},
+	    {"sender", required_argument, NULL, SENDER},
+	    {"selector", required_argument, NULL, SELECTOR},
+	    {"send-from", required_argument, NULL, SEND_FROM},
+	    {"json", no_argument, NULL, JSON},
+	    {"markdown", no_argument, NULL, MARKDOWN},
+	    {"connect", no_argument, NULL, CONNECT},
+	    {NULL, 0, NULL, 0},
 	};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
 		switch (option) {
-		case 'c': o->config_dir = optarg; break;
-		case DNS: o->dns = optarg; break;
-		case IP: o->ip = optarg; break;
-		case HELO: o->helo = optarg; break;
-		case SENDER: o->sender = optarg; break;
-		case SELECTOR: o->selector = optarg; break;
-		case SEND_FROM: o->send_from = optarg; break;
-		case JSON: o->json = true; break;
-		case MARKDOWN: o->markdown = true; break;
-		case CONNECT: o->connect = true; break;
-		default: usage();
+		case 'c':
+			o->config_dir = optarg;
+			break;
+		case DNS:
+			o->dns = optarg;
+			break;
+		case IP:
+			o->ip = optarg;
+			break;
+		case HELO:
+			o->helo = optarg;
+			break;
+		case SENDER:
+			o->sender = optarg;
+			break;
+		case SELECTOR:
+			o->selector = optarg;
+			break;
+		case SEND_FROM:
+			o->send_from = optarg;
+			break;
+		case JSON:
+			o->json = true;
+			break;
+		case MARKDOWN:
+			o->markdown = true;
+			break;
+		case CONNECT:
+			o->connect = true;
+			break;
+		default:
+			usage();
 		}
 	}
 }
 
 /* Any other word is a domain. */
-static const struct subcommand domain_subcommand = { "", doctor_domain, false, false };
+static const struct subcommand domain_subcommand = {"", doctor_domain, false, false};
 
 static const struct subcommand *find_subcommand(const char *word)
 {
@@ -94,8 +121,8 @@ static void run(void *arg)
 
 int main(int argc, char **argv)
 {
-	struct doctor_options options = { 0 };
-	struct job job = { .doctor = { .options = &options } };
+	struct doctor_options options = {0};
+	struct job job = {.doctor = {.options = &options}};
 	struct config *config;
 	struct err err;
 

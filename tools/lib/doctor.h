@@ -14,15 +14,15 @@
 struct doctor_options {
 	const char *config_dir, *dns, *ip, *helo, *sender, *selector, *send_from;
 	bool json, markdown, color, connect;
-	const char *subject;           /* a domain or a file */
+	const char *subject; /* a domain or a file */
 };
 
 struct doctor {
 	const struct doctor_options *options;
-	const struct config *config;   /* NULL: there is none */
+	const struct config *config; /* NULL: there is none */
 	struct doctor_dns dns;
 	struct arena *arena;
-	int status;                    /* of exit */
+	int status; /* of exit */
 };
 
 /* Each in a task; sets doctor->status. */

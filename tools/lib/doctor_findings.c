@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: ISC */
 #include "tools/lib/doctor_findings.h"
 
-static const char *const verdict_texts[] = { "ok", "warning", "fault" };
+static const char *const verdict_texts[] = {"ok", "warning", "fault"};
 
 void findings_start(struct findings *f, struct arena *arena)
 {
-	*f = (struct findings){ .arena = arena };
+	*f = (struct findings){.arena = arena};
 	f->last = &f->first;
 }
 
 static const char *format_text(struct arena *arena, const char *format, va_list ap)
 {
-	struct str text = { 0 };
+	struct str text = {0};
 	const char *copy;
 
 	str_vprintf(&text, format, ap);
@@ -29,13 +29,18 @@ static struct finding *newest(const struct findings *f)
 	return one;
 }
 
-void findings_add(struct findings *f, const char *check, enum verdict verdict, const char *found, ...)
+void findings_add(struct findings *f, const char *check, enum verdict verdict, const char *found,
+		  ...)
 {
 	struct finding *one = arena_alloc(f->arena, sizeof(*one));
 	va_list ap;
 
 	va_start(ap, found);
-	*one = (struct finding){ .check = check, .verdict = verdict, .found = format_text(f->arena, found, ap), .why = "", .mend = "" };
+	*one = (struct finding){.check = check,
+				.verdict = verdict,
+				.found = format_text(f->arena, found, ap),
+				.why = "",
+				.mend = ""};
 	va_end(ap);
 	*f->last = one;
 	f->last = &one->next;
@@ -82,11 +87,11 @@ static void show_json(const struct findings *f)
 
 static void show_text(const struct findings *f, bool color)
 {
-	static const char *const colors[] = { "\033[32m", "\033[33m", "\033[31m" };
+	static const char *const colors[] = {"\033[32m", "\033[33m", "\033[31m"};
 
 	for (const struct finding *one = f->first; one; one = one->next) {
-		printf("%s%-7s%s %s: ", color ? colors[one->verdict] : "", verdict_texts[one->verdict], color ? "\033[0m" : "",
-		       one->check);
+		printf("%s%-7s%s %s: ", color ? colors[one->verdict] : "",
+		       verdict_texts[one->verdict], color ? "\033[0m" : "", one->check);
 		doctor_print_text(slice_of(one->found));
 		putchar('\n');
 		if (*one->why) {
@@ -116,7 +121,8 @@ static void show_markdown(const struct findings *f)
 {
 	puts("| verdict | check | found | why it matters | what mends it |\n|---|---|---|---|---|");
 	for (const struct finding *one = f->first; one; one = one->next) {
-		const char *cells[] = { verdict_texts[one->verdict], one->check, one->found, one->why, one->mend };
+		const char *cells[] = {verdict_texts[one->verdict], one->check, one->found,
+				       one->why, one->mend};
 
 		for (size_t i = 0; i < 5; i++) {
 			fputs("| ", stdout);

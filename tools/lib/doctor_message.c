@@ -8,9 +8,9 @@
 #include "tools/lib/dkim.h"
 #include "tools/lib/doctor.h"
 
-#define MESSAGE_MAX  (256u << 20)
-#define SIGNATURES   20
-#define SLOW_HOP     300 /* seconds that a hop may take before it is pointed at */
+#define MESSAGE_MAX (256u << 20)
+#define SIGNATURES  20
+#define SLOW_HOP    300 /* seconds that a hop may take before it is pointed at */
 
 struct body {
 	struct slice rest;
@@ -30,7 +30,7 @@ static int read_body(void *context, struct slice *piece)
 struct hop {
 	struct slice from, by, with;
 	char address[INET6_ADDRSTRLEN];
-	time_t time;                   /* 0: not known */
+	time_t time; /* 0: not known */
 };
 
 static struct slice word_after(struct slice text, const char *keyword)
@@ -41,7 +41,8 @@ static struct slice word_after(struct slice text, const char *keyword)
 
 	while (slice_word(&text, " \t\r\n", &word)) {
 		if (wanted && depth == 0 && word.ptr[0] != '(') {
-			while (word.len > 0 && (word.ptr[word.len - 1] == ';' || word.ptr[word.len - 1] == ','))
+			while (word.len > 0 &&
+			       (word.ptr[word.len - 1] == ';' || word.ptr[word.len - 1] == ','))
 				word.len--;
 			return word;
 		}
@@ -70,7 +71,8 @@ static void hop_address(struct slice text, char address[INET6_ADDRSTRLEN])
 			continue;
 		memcpy(candidate, inner.ptr, inner.len);
 		candidate[inner.len] = '\0';
-		if (inet_pton(AF_INET, candidate, bytes) == 1 || inet_pton(AF_INET6, candidate, bytes) == 1) {
+		if (inet_pton(AF_INET, candidate, bytes) == 1 ||
+		    inet_pton(AF_INET6, candidate, bytes) == 1) {
 			memcpy(address, candidate, sizeof(candidate));
 			return;
 		}
@@ -80,8 +82,8 @@ static void hop_address(struct slice text, char address[INET6_ADDRSTRLEN])
 static time_t hop_time(struct slice value, struct arena *arena)
 {
 	ptrdiff_t at = slice_rfind(value, ';');
-	struct str text = { 0 };
-	struct tm tm = { 0 };
+	struct str text = {0};
+	struct tm tm = {0};
 	const char *end;
 	long zone = 0;
 	time_t when;
@@ -101,7 +103,8 @@ static time_t hop_time(struct slice value, struct arena *arena)
 		uint64_t digits;
 
 		if (slice_to_u64(slice_make(end + 1, 4), &digits))
-			zone = (long)(digits / 100 * 3600 + digits % 100 * 60) * (*end == '-' ? -1 : 1);
+			zone = (long)(digits / 100 * 3600 + digits % 100 * 60) *
+			       (*end == '-' ? -1 : 1);
 	}
 	when = timegm(&tm);
 	return when - zone;
@@ -145,7 +148,8 @@ static json_t *hops_json(const struct hop *hops, size_t count)
 		if (hops[i].time)
 			json_object_set_new(one, "time", json_integer(hops[i].time));
 		if (i + 1 < count && hops[i].time && hops[i + 1].time)
-			json_object_set_new(one, "delay", json_integer(hops[i].time - hops[i + 1].time));
+			json_object_set_new(one, "delay",
+					    json_integer(hops[i].time - hops[i + 1].time));
 		json_array_append_new(list, one);
 	}
 	return list;
@@ -153,7 +157,7 @@ static json_t *hops_json(const struct hop *hops, size_t count)
 
 static json_t *dkim_json(const struct dkim_message *m)
 {
-	static const char *const parts[] = { "", "body", "header" };
+	static const char *const parts[] = {"", "body", "header"};
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < m->count; i++) {
@@ -165,7 +169,8 @@ static json_t *dkim_json(const struct dkim_message *m)
 		json_object_set_new(one, "domain", doctor_json_text(d->s.domain));
 		json_object_set_new(one, "selector", doctor_json_text(d->s.selector));
 		json_object_set_new(one, "identity", doctor_json_text(d->s.identity));
-		json_object_set_new(one, "algorithm", json_string(dkim_algorithm_text(d->s.algorithm)));
+		json_object_set_new(one, "algorithm",
+				    json_string(dkim_algorithm_text(d->s.algorithm)));
 		json_object_set_new(one, "bits", json_integer(d->bits));
 		json_object_set_new(one, "differs", json_string(parts[d->failed]));
 		json_array_append_new(list, one);
@@ -206,7 +211,9 @@ static void print_hops(const struct hop *hops, size_t count)
 {
 	puts("The way it came:");
 	for (size_t i = count; i-- > 0;) {
-		long delay = i + 1 < count && hops[i].time && hops[i + 1].time ? (long)(hops[i].time - hops[i + 1].time) : 0;
+		long delay = i + 1 < count && hops[i].time && hops[i + 1].time
+				 ? (long)(hops[i].time - hops[i + 1].time)
+				 : 0;
 
 		fputs("  ", stdout);
 		doctor_print_text(hops[i].from.len ? hops[i].from : SLICE("(local)"));
@@ -219,21 +226,27 @@ static void print_hops(const struct hop *hops, size_t count)
 			doctor_print_text(hops[i].with);
 		}
 		if (delay)
-			printf(", after %ld s%s", delay, delay > SLOW_HOP ? " (slow)" : delay < 0 ? " (clocks differ)" : "");
+			printf(", after %ld s%s", delay,
+			       delay > SLOW_HOP ? " (slow)"
+			       : delay < 0      ? " (clocks differ)"
+						: "");
 		putchar('\n');
 	}
 }
 
 /*
- * Why a signature fails: z= has the fields as they were, and the first that is another now is named; else the
- * usual suspects are.
+ * Why a signature fails: z= has the fields as they were, and the first that is another now is
+ * named; else the usual suspects are.
  */
 static void explain_signature(const struct dkim_signature *d)
 {
 	if (d->failed == DKIM_PART_BODY) {
-		puts("    The text was changed after signing: by a mailing list's footer, a filter, or a gateway that re-encodes.");
+		puts("    The text was changed after signing: by a mailing list's footer, a "
+		     "filter, or a gateway that re-encodes.");
 	} else if (d->failed == DKIM_PART_HEADER) {
-		fputs("    The text is as it was; one of these fields is not, or the key was replaced:\n    ", stdout);
+		fputs("    The text is as it was; one of these fields is not, or the key was "
+		      "replaced:\n    ",
+		      stdout);
 		doctor_print_text(d->s.headers);
 		putchar('\n');
 	}
@@ -250,7 +263,8 @@ static void print_dkim(const struct dkim_message *m)
 		doctor_print_text(d->s.domain);
 		printf(" selector ");
 		doctor_print_text(d->s.selector);
-		printf(" (%s%s%s)\n", dkim_algorithm_text(d->s.algorithm), d->reason ? ": " : "", d->reason ? d->reason : "");
+		printf(" (%s%s%s)\n", dkim_algorithm_text(d->s.algorithm), d->reason ? ": " : "",
+		       d->reason ? d->reason : "");
 		explain_signature(d);
 	}
 	if (m->left_out)
@@ -272,29 +286,35 @@ static void print_dmarc(const struct verify_answer *v)
 		doctor_print_text(a->record_domain);
 		fputs(": ", stdout);
 		doctor_print_text(a->record.text);
-		printf("\n  SPF is %saligned, DKIM is %saligned; the policy for such mail is %s%s\n", a->spf_aligned ? "" : "not ",
-		       a->dkim_aligned ? "" : "not ", dmarc_policy_text(a->policy),
-		       a->sampled_out ? ", made milder by pct= or t=" : "");
+		printf(
+		    "\n  SPF is %saligned, DKIM is %saligned; the policy for such mail is %s%s\n",
+		    a->spf_aligned ? "" : "not ", a->dkim_aligned ? "" : "not ",
+		    dmarc_policy_text(a->policy),
+		    a->sampled_out ? ", made milder by pct= or t=" : "");
 	}
 	if (a->result == DMARC_FAIL && v->spf.result == SPF_PASS && !a->spf_aligned) {
 		fputs("  The envelope's sender is of ", stdout);
 		doctor_print_text(v->spf.domain);
 		fputs(", From of ", stdout);
 		doctor_print_text(a->domain);
-		puts(": use an envelope sender in the From domain, or sign by DKIM with d= of that domain.");
+		puts(": use an envelope sender in the From domain, or sign by DKIM with d= of that "
+		     "domain.");
 	}
 }
 
-static void print_all(const struct verify_answer *v, const struct hop *hops, size_t count, bool has_client)
+static void print_all(const struct verify_answer *v, const struct hop *hops, size_t count,
+		      bool has_client)
 {
 	print_hops(hops, count);
 	if (has_client)
 		doctor_print_spf(&v->spf);
 	else
-		puts("SPF: not checked (no Received field names a client; give --ip, --helo and --sender)");
+		puts("SPF: not checked (no Received field names a client; give --ip, --helo and "
+		     "--sender)");
 	print_dkim(&v->dkim);
-	printf("ARC: %s%s%s%s", arc_result_text(v->arc.answer.result), v->arc.answer.reason ? " (" : "",
-	       v->arc.answer.reason ? v->arc.answer.reason : "", v->arc.answer.reason ? ")\n" : "\n");
+	printf("ARC: %s%s%s%s", arc_result_text(v->arc.answer.result),
+	       v->arc.answer.reason ? " (" : "", v->arc.answer.reason ? v->arc.answer.reason : "",
+	       v->arc.answer.reason ? ")\n" : "\n");
 	print_dmarc(v);
 	if (v->results.dmarc_override)
 		printf("  overridden by a %s\n", v->results.dmarc_override);
@@ -319,7 +339,8 @@ static struct slice return_path(const struct canon_header *header)
 static const struct hop *entry_hop(const struct hop *hops, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (hops[i].address[0] && strcmp(hops[i].address, "127.0.0.1") != 0 && strcmp(hops[i].address, "::1") != 0)
+		if (hops[i].address[0] && strcmp(hops[i].address, "127.0.0.1") != 0 &&
+		    strcmp(hops[i].address, "::1") != 0)
 			return &hops[i];
 	return NULL;
 }
@@ -327,12 +348,19 @@ static const struct hop *entry_hop(const struct hop *hops, size_t count)
 static void explain(struct doctor *d, struct slice message)
 {
 	const struct doctor_options *o = d->options;
-	struct verify_settings settings = { .authserv_id = d->config ? config_text(d->config, "myhostname") : "localhost",
-					    .signature_limit = SIGNATURES, .dkim = true, .dmarc = true };
+	struct verify_settings settings = {
+	    .authserv_id = d->config ? config_text(d->config, "myhostname") : "localhost",
+	    .signature_limit = SIGNATURES,
+	    .dkim = true,
+	    .dmarc = true};
 	size_t at = body_start(message), hop_count;
-	struct body body = { slice_sub(message, at, message.len) };
-	struct verify_request r = { .settings = &settings, .dns = &d->dns.dns, .header = slice_sub(message, 0, at),
-				    .read_body = read_body, .context = &body, .now = (uint64_t)time(NULL) };
+	struct body body = {slice_sub(message, at, message.len)};
+	struct verify_request r = {.settings = &settings,
+				   .dns = &d->dns.dns,
+				   .header = slice_sub(message, 0, at),
+				   .read_body = read_body,
+				   .context = &body,
+				   .now = (uint64_t)time(NULL)};
 	struct dmarc_suffixes *suffixes = dmarc_suffixes_open();
 	struct verify_answer v;
 	struct canon_header header;
@@ -370,7 +398,7 @@ static void explain(struct doctor *d, struct slice message)
 
 void doctor_message(struct doctor *d)
 {
-	struct str text = { 0 }, message = { 0 };
+	struct str text = {0}, message = {0};
 	struct err err;
 
 	if (read_whole(d->options->subject, MESSAGE_MAX, &text, &err)) {
