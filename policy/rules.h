@@ -105,8 +105,8 @@ struct policy {
 	bool helo_defers_if_permit, address_defers_if_permit; /* …_tempfail_action = defer_if_permit */
 	bool unverified_recipient_defers_if_permit, unverified_sender_defers_if_permit;
 	const char *unverified_recipient_text, *unverified_sender_text;
-	double verify_wait;
-	struct ipc_client *resolver, *proxymap, *verify;
+	double verify_wait, mailauth_wait;
+	struct ipc_client *resolver, *proxymap, *verify, *mailauth;
 };
 
 /* One question on its way through the lists. */
@@ -225,6 +225,10 @@ struct slice dnsbl_reversed(struct arena *arena, const char *address);
 bool dnsbl_filter_matches(const struct dnsbl_zone *zone, const unsigned char octets[4]);
 
 void policy_service_close(struct policy_service *service);
+enum verdict rule_spf_fail(struct inquiry *q, const struct rule *rule);
+enum verdict rule_dmarc_fail(struct inquiry *q, const struct rule *rule);
+enum verdict rule_dkim_domain(struct inquiry *q, const struct rule *rule);
+
 enum verdict rule_policy_service(struct inquiry *q, const struct rule *rule);
 bool policy_service_parse(struct policy *policy, struct slice text, struct policy_service *service,
 			  struct err *err) MUST_USE;

@@ -35,6 +35,7 @@ void session_fill_facts(const struct session *s, struct policy_facts *facts)
 	facts->recipient_count = t->envelope.recipient_count;
 	facts->size = t->scan.content.length > 0 ? t->scan.content.length : t->announced_size;
 	facts->instance = instance_of(t);
+	facts->authentication = t->authentication;
 }
 
 /* Before MAIL there is no transaction that memory could be of. */
@@ -71,6 +72,33 @@ bool session_ask(struct session *s, enum policy_stage stage, struct slice recipi
 		return true;
 	reply_with(s, &refusal);
 	return false;
+}
+
+bool session_authenticate(struct session *s)
+{
+	struct transaction *t = s->transaction;
+	struct policy_facts facts;
+	struct authentication_message message = { .facts = &facts, .fd = s->ops->descriptor(t->file),
+						  .length = t->scan.content.length, .arena = t->arena };
+	struct authentication_effect effect = { 0 };
+	struct smtp_reply refusal = { 0 };
+
+	if (!s->ops->authenticate)
+		return true;
+	session_fill_facts(s, &facts);
+	facts.command = "END-OF-MESSAGE";
+	if (!s->ops->authenticate(s->ops->context, &message, &effect, &refusal)) {
+		reply_with(s, &refusal);
+		return false;
+	}
+	t->authentication = effect.answer;
+	t->envelope.foreign = effect.foreign;
+	t->envelope.hold |= effect.hold;
+	if (effect.filter.len)
+		t->envelope.filter = effect.filter;
+	if (effect.answer)
+		t->envelope.prepend = effect.answer->header;
+	return true;
 }
 
 bool session_count(struct session *s, enum smtpd_event event)

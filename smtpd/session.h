@@ -26,6 +26,7 @@ struct transaction {
 	struct str out;                    /* stored bytes on their way to the file */
 	uint64_t written;
 	bool bdat;                         /* in a sequence of BDAT */
+	const struct mailauth_answer *authentication; /* at the end of data; NULL: not checked */
 	struct smtp_reply failure;         /* what the end of data will be answered with */
 	struct policy_memory policy;
 	const char *instance;              /* for policy services */
@@ -98,6 +99,8 @@ bool session_ask(struct session *s, enum policy_stage stage, struct slice recipi
 /* The same, and the answer is *refusal. */
 bool session_ask_quietly(struct session *s, enum policy_stage stage, struct slice recipient,
 			 struct smtp_reply *refusal) MUST_USE;
+/* At the end of data: SPF, DKIM, DMARC.  False: refused, and the client has been told. */
+bool session_authenticate(struct session *s) MUST_USE;
 /* What restrictions do to the message: into the envelope. */
 void session_take_effects(struct session *s, struct transaction *t);
 /* What smtpd_reject_footer adds to a reply: lines with LF between them.  False: nothing. */
