@@ -52,10 +52,10 @@ local_lib_cdb  := -lcdb
 LOCAL_DEFINES  := $(if $(LOCAL_TYPES),$(shell echo $(LOCAL_TYPES:%=-DHAVE_%) | tr a-z A-Z))
 CPPFLAGS += $(LOCAL_DEFINES)
 
-LIBS     := -lev $(foreach t,$(LOCAL_TYPES),$(local_lib_$(t))) -lseccomp -lidn2 -ljansson -lssl -lcrypto -lcrypt -lsasl2 -lresolv -lm
+LIBS     := -lev $(foreach t,$(LOCAL_TYPES),$(local_lib_$(t))) -lseccomp -lidn2 -ljansson -lssl -lcrypto -lcrypt -lsasl2 -lresolv -lpsl -lm
 
 # Libraries, lowest first; lint/includes.sh knows the same order.
-LIB_DIRS := common/base common/net common/mail common/config common/sasl common/proto common/process common/tls tables routing policy delivery/lib
+LIB_DIRS := common/base common/net common/mail common/config common/sasl common/proto common/process common/tls tables routing authn policy delivery/lib
 # A daemon has a folder of its name; main() is in its main.c.
 DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap verify anvil tlsmgr auth mailauth signer \
                delivery/smtp delivery/local delivery/virtual delivery/pipe
@@ -86,7 +86,7 @@ FUZZ_BINS := $(patsubst %.c,$(B)/fuzz/%,$(FUZZ_SRCS))
 
 # Objects stay: make would take them for intermediate files.
 .SECONDARY:
-.PHONY: bench torture all check unit e2e run install lint format clean fuzz fuzzers
+.PHONY: bench compat torture all check unit e2e run install lint format clean fuzz fuzzers
 all: $(DAEMON_BINS) $(TOOL_BINS) links
 
 $(B)/obj/%.o: %.c
@@ -178,6 +178,11 @@ install: all
 torture: all
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) tests/fuzz.sh
 	POSTRIDER_CRASH_MESSAGES=5000 POSTRIDER_CRASH_KILLS=10 POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -W ignore -m unittest -v tests/crash/test_crash.py
+
+# The same questions to Postfix and to us: tests/compat/README.md.
+compat: all
+	@sh tools/install-packages.sh test
+	@POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -W ignore tests/compat/compare.py
 
 # Figures, beside Postfix's in the same run: bench/README.md.
 bench: all $(BENCH_BINS)

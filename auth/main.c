@@ -9,6 +9,7 @@
 #include "auth/sessions.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "common/sasl/library.h"
 #include "common/process/process.h"
 #include "common/proto/cleanup_proto.h"
 #include "tables/table.h"
@@ -161,7 +162,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 	sessions_open(&settings);
 	tables_use_config(c);
 	tables_use_proxy(process_connect);
-	return open_counts(c, err) && profiles_open(c, process_connect, err);
+	return sasl_library_prepare(err) && open_counts(c, err) && profiles_open(c, process_connect, err);
 }
 
 static void narrow(unsigned *groups, enum service_root *root)

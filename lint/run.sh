@@ -23,7 +23,7 @@ rank() {
 	case "$1" in
 	common/base/*) echo 1 ;; common/net/*) echo 2 ;; common/mail/*) echo 3 ;;
 	common/config/*|common/sasl/*) echo 4 ;; common/proto/*) echo 5 ;; common/process/*) echo 6 ;;
-	common/tls/*) echo 7 ;; tables/*) echo 8 ;; routing/*) echo 9 ;; policy/*) echo 10 ;; delivery/lib/*) echo 10 ;; *) echo 11 ;;
+	common/tls/*) echo 7 ;; tables/*) echo 8 ;; routing/*) echo 9 ;; authn/*) echo 9 ;; policy/*) echo 10 ;; delivery/lib/*) echo 10 ;; *) echo 11 ;;
 	esac
 }
 while IFS=: read -r file _ line; do

@@ -198,8 +198,8 @@ static void test_what_is_not_in_the_table_is_refused(void **state)
 	struct ipc_out m;
 	char name[200];
 
-	ask(SMTPD, "qmgr", 1);
-	assert_refused(SMTPD, 1, ERR_PERMANENT, "not allowed");
+	ask(SMTP, "qmgr", 1);
+	assert_refused(SMTP, 1, ERR_PERMANENT, "not allowed");
 	ask(SMTPD, "smtp", 2);
 	assert_refused(SMTPD, 2, ERR_PERMANENT, "not allowed");
 	ask(SMTP, "cleanup", 3);

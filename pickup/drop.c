@@ -143,6 +143,7 @@ static void process_drop(struct drop *drop)
 	} else if (maildrop_read(job.in, arena, &envelope, &job.offset, &job.err)) {
 		envelope.uid = st.st_uid;
 		envelope.rewrite_header = true;
+		envelope.filter = slice_of(me.settings->content_filter ? me.settings->content_filter : "");
 		/* When it was handed in, as far as that can be. */
 		envelope.arrival = (double)st.st_mtim.tv_sec + (double)st.st_mtim.tv_nsec / 1e9;
 		if (envelope.arrival <= 0 || envelope.arrival > loop_now())

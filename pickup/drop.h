@@ -10,6 +10,7 @@ struct drop_settings {
 	int maildrop;                /* directories */
 	int corrupt;
 	uint64_t message_size_limit; /* 0: none */
+	const char *content_filter;  /* "transport:destination"; empty or NULL: none */
 	struct ipc_client *cleanup;
 	void (*busy)(int change);    /* process_busy, or NULL */
 };

@@ -29,6 +29,7 @@ static int open_directory(const struct config *config, const char *name, struct 
 static bool open_all(const struct process_info *info, struct err *err)
 {
 	settings.message_size_limit = (uint64_t)config_int(info->config, "message_size_limit");
+	settings.content_filter = config_text(info->config, "content_filter");
 	settings.maildrop = open_directory(info->config, "maildrop", err);
 	settings.corrupt = settings.maildrop < 0 ? -1 : open_directory(info->config, "corrupt", err);
 	return settings.maildrop >= 0 && settings.corrupt >= 0;

@@ -141,8 +141,8 @@ static bool compile_all(struct policy *p, struct err *err)
 	if (rules_close(p->lists[POLICY_RELAY]) || rules_close(p->lists[POLICY_RECIPIENT]))
 		return true;
 	return err_set(err, ERR_SYNTAX,
-		       "smtpd_relay_restrictions or smtpd_recipient_restrictions must contain one of reject_unauth_destination, "
-		       "defer_unauth_destination, reject, defer; without it anybody could send anywhere through this host");
+		       "anybody could send anywhere through this host: smtpd_relay_restrictions or smtpd_recipient_restrictions "
+		       "must have reject_unauth_destination, defer_unauth_destination, reject or defer");
 }
 
 struct policy *policy_create(const struct config *config, struct err *err)

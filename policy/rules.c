@@ -6,7 +6,6 @@
 #include "common/config/params.h"
 #include "tables/table_types.h"
 
-#define CLASSES_MAX 100              /* depth of classes in classes */
 #define SEPARATORS ", \t\r\n"
 
 static const struct rule_type types[] = {
@@ -105,7 +104,8 @@ struct compiling {
 	struct policy *policy;
 	struct arena *arena;
 	bool at_start;                     /* tables may be opened */
-	unsigned depth;
+	const struct compiling *outer;     /* of a class: what it stands in */
+	struct slice class_name;
 };
 
 static bool compile_list(struct compiling *c, struct slice text, const struct rule **rules, struct err *err);
@@ -230,14 +230,15 @@ static bool is_class(const struct policy *policy, struct slice name)
 
 static bool compile_class(struct compiling *c, struct slice name, struct rule *rule, struct err *err)
 {
-	struct compiling inner = { c->policy, c->arena, c->at_start, c->depth + 1 };
+	struct compiling inner = { c->policy, c->arena, c->at_start, c, name };
 	const char *text = config_lookup(c->policy->config, arena_cstr(c->arena, name));
 
 	rule->type = &class_type;
 	if (!text)
 		return err_set(err, ERR_SYNTAX, "restriction class %.*s has no value", SLICE_FMT(name));
-	if (inner.depth > CLASSES_MAX)
-		return err_set(err, ERR_SYNTAX, "restriction class %.*s contains itself", SLICE_FMT(name));
+	for (const struct compiling *outer = c; outer; outer = outer->outer)
+		if (slice_eq(outer->class_name, name))
+			return err_set(err, ERR_SYNTAX, "restriction class %.*s contains itself", SLICE_FMT(name));
 	return compile_list(&inner, slice_of(text), &rule->members, err) || err_prefix(err, "%.*s", SLICE_FMT(name));
 }
 

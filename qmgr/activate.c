@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/base/task.h"
+#include "common/mail/address.h"
 #include "qmgr/limits.h"
 #include "qmgr/qmgr.h"
 #include "tables/table.h"
@@ -105,11 +106,27 @@ struct routed {
 	bool known;
 };
 
+/* FILTER and content_filter: "transport:next hop"; without a next hop it is the recipient's domain. */
+static void route_to_filter(const struct message *m, const struct message_recipient *r, struct route *route)
+{
+	struct slice nexthop = m->envelope.filter, local, domain;
+
+	*route = (struct route){ .address = r->address, .class_ = ROUTE_DEFAULT };
+	slice_cut(&nexthop, ':', &route->transport);
+	address_split(r->address, &local, &domain);
+	route->nexthop = nexthop.len ? nexthop : domain;
+}
+
 static void route_recipient(struct message *m, uint32_t index, struct routed *routed)
 {
 	struct message_recipient *r = &m->envelope.recipients[index];
 	struct err err;
 
+	if (m->envelope.filter.len > 0) {
+		route_to_filter(m, r, &routed->route);
+		routed->known = true;
+		return;
+	}
 	routed->known = router_resolve(me.router, r->address, m->envelope.sender, m->arena, &routed->route, &err);
 	if (!routed->known)
 		log_warning("%s: %s", m->id.ptr, err.text);
@@ -296,6 +313,7 @@ void message_activate(struct slice id, bool flushed)
 	if (!m)
 		return;
 	if (m->layout.state == MESSAGE_HOLD) {
+		queue_put_on_hold(m->id);
 		close(m->fd);
 		arena_free(&(struct arena *){ m->arena });
 		return;

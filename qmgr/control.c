@@ -134,6 +134,20 @@ static void delete_messages(struct caller *c, struct ipc_in *m)
 	answer(c, m, count, "");
 }
 
+static void hold_messages(struct caller *c, struct ipc_in *m)
+{
+	struct slice id;
+
+	answer(c, m, ipc_get_bytes(m, QMGR_FIELD_ID, &id) ? queue_hold(id) : 0, "");
+}
+
+static void release_messages(struct caller *c, struct ipc_in *m)
+{
+	struct slice id;
+
+	answer(c, m, ipc_get_bytes(m, QMGR_FIELD_ID, &id) ? queue_release(id) : 0, "");
+}
+
 static bool put_entry(struct caller *c, const struct ipc_in *m, struct ipc_out *out, const char *id, const char *state)
 {
 	if (ipc_out_room(out) < 256) {
@@ -157,6 +171,8 @@ static void list(struct caller *c, struct ipc_in *m)
 		ok = put_entry(c, m, &out, a->id.ptr, "active");
 	for (size_t i = 0; ok && (d = deferred_at(queue_deferred(), i)); i++)
 		ok = put_entry(c, m, &out, d->id, "deferred");
+	for (size_t i = 0; ok && (d = deferred_at(queue_held(), i)); i++)
+		ok = put_entry(c, m, &out, d->id, "hold");
 	if (!ok || !ipc_send(c->channel, &out))
 		return;
 	ipc_out_start(&out, QMGR_END, m->request);
@@ -174,6 +190,8 @@ static const struct {
 	{ QMGR_FLUSH_SITE, WHO_ANYBODY | WHO_OWNER | WHO_SMTPD, flush_site },
 	{ QMGR_FLUSH_ID, WHO_ANYBODY | WHO_OWNER, flush_id },
 	{ QMGR_DELETE, WHO_OWNER, delete_messages },
+	{ QMGR_HOLD, WHO_OWNER, hold_messages },
+	{ QMGR_RELEASE, WHO_OWNER, release_messages },
 };
 
 static bool unlink_caller(struct caller **list, struct caller *c)

@@ -51,8 +51,18 @@ static void message_defer(struct message *m)
 {
 	const struct queue_settings *settings = queue_settings();
 	double now = loop_now(), wait;
+	struct err err;
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { 0 } };
 
+	if (m->held) {
+		if (message_set_state(m->fd, &m->layout, MESSAGE_HOLD, &err) && fdatasync(m->fd) == 0) {
+			log_info("%s: placed on hold", m->id.ptr);
+			queue_put_on_hold(m->id);
+			message_close(m);
+			return;
+		}
+		log_warning("%s: cannot be put on hold", m->id.ptr);
+	}
 	wait = backoff_pause(&settings->backoff, m->backoff, m->hint, now - m->envelope.arrival);
 	/* At its deadline the sender is told, or the message returned. */
 	if (m->envelope.deliver_by > now && m->envelope.deliver_by < now + wait)

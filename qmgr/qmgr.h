@@ -27,6 +27,7 @@ struct message {
 	size_t jobs;              /* not answered yet, waiting or running */
 	size_t pending, failed, to_tell; /* recipients of this status */
 	bool deleted;             /* by the administrator: goes when its jobs have ended */
+	bool held;                /* by the administrator: put on hold when its jobs have ended */
 	bool expired;             /* past its lifetime: what is not delivered now goes back */
 	bool flushed;             /* somebody asked for it: defer_transports do not count */
 	bool notice_failed;       /* its sender is told another time */
@@ -55,6 +56,12 @@ struct deferred *queue_deferred(void);
 void queue_add_active(struct message *m);
 void queue_forget_active(struct message *m);
 const struct message *queue_active_first(void);
+/* Messages on hold: nothing is done with them until they are released or deleted. */
+struct deferred *queue_held(void);
+void queue_put_on_hold(struct slice id);
+/* `id` or "ALL": how many were put on hold (one that is being delivered when that has ended), or released. */
+size_t queue_hold(struct slice id);
+size_t queue_release(struct slice id);
 /* 1 deleted (or marked), 0 no such message. */
 int queue_delete(struct slice id);
 size_t queue_delete_all(void);

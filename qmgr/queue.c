@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* The messages of the queue: which are active, which wait for their time; steering them. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,7 +23,7 @@
 static struct {
 	int directory, corrupt;
 	struct queue_settings settings;
-	struct deferred *deferred;
+	struct deferred *deferred, *held;
 	struct message *active, *buckets[BUCKETS];
 	size_t active_count, active_recipients;
 	struct task_group tasks;
@@ -43,6 +45,11 @@ const struct queue_settings *queue_settings(void)
 struct deferred *queue_deferred(void)
 {
 	return queue.deferred;
+}
+
+struct deferred *queue_held(void)
+{
+	return queue.held;
 }
 
 /* --- active messages --- */
@@ -137,7 +144,7 @@ static void run_due(void *arg)
 
 void queue_take(struct slice id)
 {
-	if (process_retiring() || deferred_has(queue.deferred, id) || find_active(id))
+	if (process_retiring() || deferred_has(queue.deferred, id) || deferred_has(queue.held, id) || find_active(id))
 		return;
 	if (has_room())
 		message_activate(id, false);
@@ -165,7 +172,7 @@ int queue_delete(struct slice id)
 		m->deleted = true;
 		return 1;
 	}
-	if (!message_id_valid(id) || !deferred_remove(queue.deferred, id))
+	if (!message_id_valid(id) || (!deferred_remove(queue.deferred, id) && !deferred_remove(queue.held, id)))
 		return 0;
 	snprintf(text, sizeof(text), "%.*s", SLICE_FMT(id));
 	remove_file(text);
@@ -178,12 +185,101 @@ size_t queue_delete_all(void)
 
 	for (struct message *m = queue.active; m; m = m->next, count++)
 		m->deleted = true;
-	while (deferred_at(queue.deferred, 0)) {
-		char id[MESSAGE_ID_SIZE];
+	struct deferred *sets[] = { queue.deferred, queue.held };
 
-		snprintf(id, sizeof(id), "%s", deferred_at(queue.deferred, 0)->id);
-		count += (size_t)queue_delete(slice_of(id));
+	for (size_t i = 0; i < 2; i++) {
+		while (deferred_at(sets[i], 0)) {
+			char id[MESSAGE_ID_SIZE];
+
+			snprintf(id, sizeof(id), "%s", deferred_at(sets[i], 0)->id);
+			count += (size_t)queue_delete(slice_of(id));
+		}
 	}
+	return count;
+}
+
+/* Of a message that nobody works on. */
+static bool change_state(const char *id, enum message_state state)
+{
+	struct message_layout layout;
+	struct err err = { 0 };
+	int fd = openat(queue.directory, message_id_name(id), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	bool ok = fd >= 0 && message_read_layout(fd, &layout, &err) && strcmp(layout.id, id) == 0 &&
+		  message_set_state(fd, &layout, state, &err) && fdatasync(fd) == 0;
+
+	if (!ok)
+		log_warning("%s: change queue file: %s", id, err.text[0] ? err.text : strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+void queue_put_on_hold(struct slice id)
+{
+	deferred_put(queue.held, id, TASK_FOREVER);
+}
+
+static size_t hold_one(struct slice id)
+{
+	struct message *m = find_active(id);
+	char text[MESSAGE_ID_SIZE];
+
+	if (m) {
+		m->held = true;
+		return 1;
+	}
+	if (!message_id_valid(id) || !deferred_has(queue.deferred, id))
+		return 0;
+	snprintf(text, sizeof(text), "%.*s", SLICE_FMT(id));
+	if (!change_state(text, MESSAGE_HOLD))
+		return 0;
+	deferred_remove(queue.deferred, slice_of(text));
+	queue_put_on_hold(slice_of(text));
+	log_info("%s: placed on hold", text);
+	return 1;
+}
+
+size_t queue_hold(struct slice id)
+{
+	size_t count = 0, left = deferred_count(queue.deferred);
+
+	if (!slice_eq(id, SLICE("ALL")))
+		return hold_one(id);
+	for (struct message *m = queue.active; m; m = m->next, count++)
+		m->held = true;
+	for (; left > 0 && deferred_at(queue.deferred, 0); left--)
+		count += hold_one(slice_of(deferred_at(queue.deferred, 0)->id));
+	return count;
+}
+
+static size_t release_one(struct slice id)
+{
+	struct message *m = find_active(id);
+	char text[MESSAGE_ID_SIZE];
+
+	if (m && m->held) {
+		m->held = false;
+		return 1;
+	}
+	if (!message_id_valid(id) || !deferred_has(queue.held, id))
+		return 0;
+	snprintf(text, sizeof(text), "%.*s", SLICE_FMT(id));
+	if (!change_state(text, MESSAGE_COMMITTED))
+		return 0;
+	deferred_remove(queue.held, slice_of(text));
+	log_info("%s: released from hold", text);
+	queue_take(slice_of(text));
+	return 1;
+}
+
+size_t queue_release(struct slice id)
+{
+	size_t count = 0, left = deferred_count(queue.held);
+
+	if (!slice_eq(id, SLICE("ALL")))
+		return release_one(id);
+	for (; left > 0 && deferred_at(queue.held, 0); left--)
+		count += release_one(slice_of(deferred_at(queue.held, 0)->id));
 	return count;
 }
 
@@ -249,6 +345,8 @@ static void take_up(const char *name, int fd, const struct message_layout *layou
 
 	if (strcmp(message_id_name(layout->id), name) != 0)
 		queue_move_to_corrupt(name, "the message in it has another name");
+	else if (layout->state == MESSAGE_HOLD && !find_active(id))
+		queue_put_on_hold(id);
 	else if (layout->state == MESSAGE_COMMITTED && !deferred_has(queue.deferred, id) && !find_active(id) &&
 		 fstat(fd, &st) == 0)
 		queue_wait(id, (double)st.st_mtim.tv_sec);
@@ -340,6 +438,7 @@ void queue_open(const struct config *config, int directory, int corrupt)
 {
 	queue.directory = directory;
 	queue.corrupt = corrupt;
+	queue.held = deferred_create();
 	queue.deferred = deferred_create();
 	queue.settings = (struct queue_settings){
 		.backoff = { config_time(config, "minimal_backoff_time"), config_time(config, "maximal_backoff_time") },

@@ -8,7 +8,7 @@
 #include "common/process/process.h"
 #include "resolver/cache.h"
 #include "resolver/upstream.h"
-#include "resolver/wire.h"
+#include "common/proto/dns_wire.h"
 
 #define STALE_TTL     30
 #define FLIGHTS_MAX   20000

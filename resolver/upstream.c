@@ -12,7 +12,7 @@
 #include "common/base/str.h"
 #include "common/net/stream.h"
 #include "resolver/upstream.h"
-#include "resolver/wire.h"
+#include "common/proto/dns_wire.h"
 
 #define SERVERS_MAX 8
 #define ROUNDS      2

@@ -372,13 +372,23 @@ static int is_renamed(struct router *r, const struct route *route, struct arena 
 	return found;
 }
 
+/* address_verify_sender, behind whose name stands something that changes. */
+static bool is_probe_sender(struct router *r, struct slice local)
+{
+	struct slice sender = slice_of(config_text(r->config, "address_verify_sender")), name, domain;
+
+	address_split(sender, &name, &domain);
+	return config_time(r->config, "address_verify_sender_ttl") > 0 && name.len > 0 && local.len > name.len &&
+	       slice_eq_nocase(slice_sub(local, 0, name.len), name) && local.ptr[name.len] == 't';
+}
+
 /* Names that exist without a table: the mail system's own. */
 static bool is_own_name(struct router *r, const struct route *route)
 {
 	struct slice local, domain;
 
 	address_split(route->address, &local, &domain);
-	return slice_eq_nocase(local, slice_of(config_text(r->config, "double_bounce_sender"))) ||
+	return slice_eq_nocase(local, slice_of(config_text(r->config, "double_bounce_sender"))) || is_probe_sender(r, local) ||
 	       slice_eq_nocase(local, SLICE("postmaster")) || slice_eq_nocase(local, SLICE("mailer-daemon"));
 }
 

@@ -77,7 +77,8 @@ bool session_count(struct session *s, enum smtpd_event event)
 {
 	struct smtp_reply refusal = { 0 };
 
-	if (!s->ops->count || s->ops->count(s->ops->context, event, s->client, &refusal))
+	/* Proxies are not counted, but those for whom they speak. */
+	if (!s->ops->count || session_is_proxy(s) || s->ops->count(s->ops->context, event, s->client, &refusal))
 		return true;
 	reply_with(s, &refusal);
 	/* Who connects too often is not talked to. */
@@ -110,6 +111,8 @@ void session_take_effects(struct session *s, struct transaction *t)
 {
 	take(&s->policy.effects, t);
 	take(&t->policy.effects, t);
+	if (t->envelope.filter.len == 0 && s->settings->content_filter)
+		t->envelope.filter = slice_of(s->settings->content_filter);
 }
 
 /* --- footers --- */

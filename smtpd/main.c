@@ -16,6 +16,7 @@
 #include "common/proto/resolver_proto.h"
 #include "common/tls/server.h"
 #include "policy/policy.h"
+#include "smtpd/client_limits.h"
 #include "smtpd/smtpd.h"
 #include "tables/table.h"
 
@@ -32,6 +33,7 @@ static struct {
 	struct policy *policy;
 	struct smtpd_tls tls;
 	struct smtpd_auth auth;
+	struct client_limits limits;
 	struct ipc_client *cleanup, *resolver, *qmgr;
 	bool name_lookup;
 	struct task_group sessions, background;
@@ -196,7 +198,12 @@ static unsigned flush_site(void *context, struct slice site)
 
 static bool ask_policy(void *context, const struct policy_question *question, struct smtp_reply *reply)
 {
-	return policy_ask(context, question, reply);
+	return policy_ask(server.policy, question, reply);
+}
+
+static bool count_event(void *context, enum smtpd_event event, const struct policy_client *client, struct smtp_reply *reply)
+{
+	return client_count(context, event, client, reply);
 }
 
 static const struct smtpd_settings *settings_for(const struct policy_client *client)
@@ -214,13 +221,16 @@ static void serve(void *arg)
 {
 	struct connection *c = arg;
 	struct arena *arena = arena_create(256);
-	struct smtpd_ops ops = { .context = server.policy, .ask = ask_policy, .flush = flush_site, .open = file_open, .queue_id = file_queue_id,
+	struct client_count count = { .limits = &server.limits };
+	struct smtpd_ops ops = { .context = &count, .ask = ask_policy, .count = count_event, .flush = flush_site, .open = file_open,
+				 .queue_id = file_queue_id,
 				 .descriptor = file_descriptor, .commit = file_commit, .abort = file_abort };
 	struct policy_client client = { .address = c->address, .port = c->port, .server_address = c->server_address,
 					.server_port = c->server_port };
 
 	find_name(c, &client, arena);
 	smtpd_serve(stream_of_fd(c->fd), settings_for(&client), &ops, &client);
+	client_count_end(&count);
 	free(c);
 	arena_free(&arena);
 	process_busy(-1);
@@ -406,10 +416,11 @@ static bool open_process(const struct process_info *info, struct err *err)
 		.strict_envelopes = config_bool(c, "strict_rfc821_envelopes"),
 		.delay_reject = config_bool(c, "smtpd_delay_reject"),
 		.discard_ehlo_keywords = config_text(c, "smtpd_discard_ehlo_keywords"),
+		.content_filter = config_text(c, "content_filter"),
 		.reject_footer = config_text(c, "smtpd_reject_footer"),
 		.forbid_unauth_pipelining = config_bool(c, "smtpd_forbid_unauth_pipelining"),
 	};
-	if (!load_tls(info, err) || !load_auth(info, err))
+	if (!load_tls(info, err) || !load_auth(info, err) || !client_limits_load(&server.limits, c, info->service, err))
 		return false;
 	server.session_limit = info->process_limit > 0 ? info->process_limit : config_int(c, "smtpd_session_limit");
 	server.name_lookup = config_bool(c, "smtpd_peername_lookup");
@@ -429,7 +440,8 @@ static void watch_tables(void *arg)
 	while (task_sleep(TABLE_CHECK) == TASK_READY) {
 		if (process_retiring())
 			return;
-		if (policy_changed(server.policy) || match_list_changed(server.bare_lf_exclusions)) {
+		if (policy_changed(server.policy) || match_list_changed(server.bare_lf_exclusions) ||
+		    match_list_changed(server.limits.exceptions)) {
 			process_retire("table changed");
 			return;
 		}
@@ -446,6 +458,7 @@ static void start(const struct process_info *info)
 	server.resolver = ipc_client_create("resolver", &resolver_protocol, process_connect);
 	server.qmgr = ipc_client_create("qmgr", &qmgr_protocol, process_connect);
 	policy_connect(server.policy, process_connect);
+	client_limits_connect(&server.limits, process_connect);
 	task_spawn(&server.background, watch_tables, NULL);
 }
 

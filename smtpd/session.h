@@ -87,6 +87,8 @@ bool session_take_extension(struct session *s, struct transaction *t, struct sli
 
 /* EHLO's lines about the two. */
 void session_announce_proxied(struct session *s, struct str *out);
+/* May the client say for whom it speaks?  It is no client itself then. */
+bool session_is_proxy(const struct session *s);
 /* ", orig_queue_id=…, orig_client=…" for the log when XFORWARD has said it. */
 void session_describe_origin(const struct session *s, struct str *out);
 void session_proxied_free(struct session *s);

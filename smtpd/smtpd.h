@@ -56,6 +56,7 @@ struct smtpd_settings {
 	struct match_list *verp;           /* who may ask for XVERP; NULL: nobody */
 	const char *verp_delimiters, *verp_filter;
 	const char *discard_ehlo_keywords;
+	const char *content_filter;        /* "transport:destination"; empty: none */
 	const char *reject_footer;         /* with $names; empty: none */
 	struct table_list *reject_footer_maps; /* NULL: none */
 };

@@ -50,6 +50,11 @@ static bool allowed(const struct session *s, struct match_list *list)
 	return list && match_list_test_client(list, slice_of(s->client->name), slice_of(s->client->address), &err) == TABLE_FOUND;
 }
 
+bool session_is_proxy(const struct session *s)
+{
+	return allowed(s, s->settings->xclient);
+}
+
 static void announce(struct str *out, bool xclient)
 {
 	str_append_text(out, xclient ? "250-XCLIENT" : "250-XFORWARD");

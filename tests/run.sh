@@ -37,7 +37,7 @@ while IFS= read -r line; do
 	passed=$((passed + ${ok:-0})) failed=$((failed + ${bad:-1}))
 done < <(tests/fuzz.sh)
 
-for test in tests/e2e/test_*.py tests/crash/test_*.py; do
+for test in tests/e2e/test_*.py tests/compat/test_*.py tests/crash/test_*.py; do
 	[ -e "$test" ] || continue
 	out=$(POSTRIDER_BUILD="$PWD/$build" timeout 900 /usr/bin/python3 -W ignore -m unittest -v "$test" 2>&1)
 	status=$?

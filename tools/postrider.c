@@ -17,6 +17,7 @@
 #include "common/config/config.h"
 #include "common/process/instance.h"
 #include "tools/lib/check.h"
+#include "tools/lib/dkim.h"
 #include "tools/lib/dns.h"
 #include "tools/lib/passwd.h"
 #include "tools/lib/route.h"
@@ -237,6 +238,11 @@ static int command_route(const struct command_line *line)
 	return route_command(line->config, line->argc, line->argv);
 }
 
+static int command_dkim(const struct command_line *line)
+{
+	return dkim_command(line->config, line->argc, line->argv);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct command_line *line);
@@ -244,7 +250,7 @@ static const struct {
 	{ "start", command_start },   { "start-fg", command_start_fg }, { "stop", command_stop },
 	{ "abort", command_abort },   { "reload", command_reload },     { "flush", command_flush },
 	{ "status", command_status }, { "check", command_check },       { "dns", command_dns },
-	{ "passwd", command_passwd },
+	{ "passwd", command_passwd },	{ "dkim", command_dkim },
 	{ "route", command_route },
 };
 
@@ -252,6 +258,7 @@ static int usage(void)
 {
 	fputs("usage: postrider [-c config_dir] [-v] start | start-fg | stop | reload | abort | flush | status |\n"
 	      "                 check [--from dir] | dns name type | passwd add|del|list|verify [user] |\n"
+	      "                 dkim genkey|check|sign domain [selector] |\n"
 	      "                 route [--json] [--sender address] address ...\n",
 	      stderr);
 	return 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* postsuper: deletes messages; through qmgr while it runs, else the files themselves. */
+/* postsuper: deletes, holds and releases messages; through qmgr while it runs, else in the files themselves. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,114 +11,180 @@
 #include "common/proto/qmgr_proto.h"
 #include "tools/lib/connect.h"
 
-#define TIMEOUT 300
+#define TIMEOUT      300
+#define REQUESTS_MAX 256
 
-struct deletion {
-	struct ipc_client *qmgr;  /* NULL: the mail system is down */
-	int queue_fd;
-	const char *id;
-	size_t count;
+static const struct action {
+	char option;
+	uint16_t request;
+	const char *done;              /* as in "postsuper: Deleted: 3 messages" */
+	enum message_state from, to;   /* without qmgr; `to` MESSAGE_FREE: the file goes */
+} actions[] = {
+	{ 'd', QMGR_DELETE, "Deleted", MESSAGE_OPEN, MESSAGE_FREE },
+	{ 'h', QMGR_HOLD, "Placed on hold", MESSAGE_COMMITTED, MESSAGE_HOLD },
+	{ 'H', QMGR_RELEASE, "Released from hold", MESSAGE_HOLD, MESSAGE_COMMITTED },
 };
+#define ACTIONS (sizeof(actions) / sizeof(actions[0]))
+
+static struct {
+	struct ipc_client *qmgr;
+	int queue_fd;
+	const struct action *action;   /* of the present request */
+	const char *id;
+	size_t count[ACTIONS];
+} me;
+
+/* --- without the mail system --- */
+
+static bool act_on_file(int fd, const char *name, struct message_layout *layout)
+{
+	struct err err;
+
+	if (me.action->to == MESSAGE_FREE)
+		return unlinkat(me.queue_fd, name, 0) == 0;
+	return layout->state == me.action->from && message_set_state(fd, layout, me.action->to, &err) && fdatasync(fd) == 0;
+}
 
 /* `id` NULL: whatever message is in the file. */
-static size_t delete_file(struct deletion *d, const char *name, const char *id)
+static size_t act_on_name(const char *name, const char *id)
 {
 	struct message_layout layout;
 	struct err err;
-	bool found;
+	bool done;
 	int fd;
 
 	if (!message_id_valid(slice_of(name)))
 		return 0;
-	fd = openat(d->queue_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(me.queue_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return 0;
-	found = message_read_layout(fd, &layout, &err) && (!id || strcmp(layout.id, id) == 0);
+	done = message_read_layout(fd, &layout, &err) && (!id || strcmp(layout.id, id) == 0) && act_on_file(fd, name, &layout);
 	close(fd);
-	return found && unlinkat(d->queue_fd, name, 0) == 0;
+	return done;
 }
 
-static size_t delete_directly(struct deletion *d)
+static size_t act_directly(void)
 {
 	DIR *dir;
 	const struct dirent *entry;
 	size_t count = 0;
 
-	if (strcmp(d->id, "ALL") != 0)
-		return delete_file(d, message_id_name(d->id), d->id);
-	dir = fdopendir(openat(d->queue_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	if (strcmp(me.id, "ALL") != 0)
+		return act_on_name(message_id_name(me.id), me.id);
+	dir = fdopendir(openat(me.queue_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	while (dir && (entry = readdir(dir)))
-		count += delete_file(d, entry->d_name, NULL);
+		count += act_on_name(entry->d_name, NULL);
 	if (dir)
 		closedir(dir);
 	return count;
 }
 
-static void delete_one(void *arg)
+/* --- through qmgr --- */
+
+static void act(void *arg)
 {
-	struct deletion *d = arg;
+	size_t *count = arg;
 	struct ipc_reply reply;
 	struct ipc_out packet;
 	struct slice text;
 	struct err err;
-	uint64_t count;
+	uint64_t done;
 
-	if (!d->qmgr || !ipc_client_connect(d->qmgr, loop_now() + TIMEOUT, &err)) {
-		d->count += delete_directly(d);
+	if (!ipc_client_connect(me.qmgr, loop_now() + TIMEOUT, &err)) {
+		*count += act_directly();
 		return;
 	}
-	ipc_out_start(&packet, QMGR_DELETE, ipc_client_request(d->qmgr));
-	ipc_put_text(&packet, QMGR_FIELD_ID, d->id);
-	if (!ipc_client_call(d->qmgr, &packet, loop_now() + TIMEOUT, &reply, &err))
+	ipc_out_start(&packet, me.action->request, ipc_client_request(me.qmgr));
+	ipc_put_text(&packet, QMGR_FIELD_ID, me.id);
+	if (!ipc_client_call(me.qmgr, &packet, loop_now() + TIMEOUT, &reply, &err))
 		log_fatal("%s", err.text);
-	(void)ipc_get_u64(&reply.in, QMGR_FIELD_COUNT, &count);
+	(void)ipc_get_u64(&reply.in, QMGR_FIELD_COUNT, &done);
 	if (ipc_get_bytes(&reply.in, QMGR_FIELD_TEXT, &text) && text.len)
 		log_fatal("%.*s", SLICE_FMT(text));
-	d->count += count;
+	*count += done;
 	ipc_reply_free(&reply);
+}
+
+/* --- the command --- */
+
+struct request {
+	const struct action *action;
+	const char *id;                /* "-": IDs on standard input, a line each */
+};
+
+static void run(const struct request *request)
+{
+	size_t *count = &me.count[request->action - actions];
+	char line[256];
+
+	me.action = request->action;
+	me.id = request->id;
+	if (strcmp(request->id, "-") != 0) {
+		tool_run(act, count);
+		return;
+	}
+	while (fgets(line, sizeof(line), stdin)) {
+		line[strcspn(line, " \t\r\n")] = '\0';
+		me.id = line;
+		if (line[0])
+			tool_run(act, count);
+	}
+}
+
+static const struct action *find_action(int option)
+{
+	for (size_t i = 0; i < ACTIONS; i++)
+		if (actions[i].option == option)
+			return &actions[i];
+	return NULL;
+}
+
+static size_t take_options(int argc, char **argv, const char **dir, struct request requests[REQUESTS_MAX])
+{
+	size_t count = 0;
+	int option;
+
+	while ((option = getopt(argc, argv, "c:d:h:H:v")) > 0) {
+		if (option == 'c')
+			*dir = optarg;
+		else if (find_action(option) && count < REQUESTS_MAX)
+			requests[count++] = (struct request){ find_action(option), optarg };
+		else if (option != 'v')
+			return 0;
+	}
+	return optind == argc ? count : 0;
 }
 
 int main(int argc, char **argv)
 {
-	struct deletion d = { 0 };
-	const char *dir = NULL, *ids[256];
-	size_t id_count = 0;
+	struct request requests[REQUESTS_MAX];
+	const char *dir = NULL;
+	size_t count = take_options(argc, argv, &dir, requests);
 	struct config *config;
-	char path[4096], line[256];
-	int option;
+	char path[4096];
 
-	while ((option = getopt(argc, argv, "c:d:v")) > 0) {
-		if (option == 'c')
-			dir = optarg;
-		else if (option == 'd' && id_count < sizeof(ids) / sizeof(ids[0]))
-			ids[id_count++] = optarg;
-		else if (option == '?')
-			id_count = sizeof(ids);
-	}
-	if (id_count == 0 || id_count > sizeof(ids) / sizeof(ids[0])) {
-		fprintf(stderr, "usage: postsuper [-c dir] -d queue_id | -d ALL | -d - (IDs on standard input)\n");
+	if (count == 0) {
+		fprintf(stderr, "usage: postsuper [-c dir] [-d id] [-h id] [-H id] ...\n"
+				"  delete, hold, release; an id may be ALL, or - for IDs on standard input\n");
 		return 64;
 	}
 	config = tool_config(dir);
 	snprintf(path, sizeof(path), "%s/queue", config_text(config, "queue_directory"));
-	d.queue_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (d.queue_fd < 0)
+	me.queue_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (me.queue_fd < 0)
 		log_fatal("open %s: %m", path);
-	d.qmgr = ipc_client_create("qmgr", &qmgr_protocol, tool_connect);
-	for (size_t i = 0; i < id_count; i++) {
-		d.id = ids[i];
-		if (strcmp(ids[i], "-") != 0) {
-			tool_run(delete_one, &d);
-			continue;
-		}
-		while (fgets(line, sizeof(line), stdin)) {
-			line[strcspn(line, "\r\n")] = '\0';
-			d.id = line;
-			tool_run(delete_one, &d);
-		}
+	me.qmgr = ipc_client_create("qmgr", &qmgr_protocol, tool_connect);
+	for (size_t i = 0; i < count; i++)
+		run(&requests[i]);
+	for (size_t i = 0; i < ACTIONS; i++) {
+		bool asked = false;
+
+		for (size_t j = 0; j < count; j++)
+			asked |= requests[j].action == &actions[i];
+		if (asked)
+			fprintf(stderr, "postsuper: %s: %zu message%s\n", actions[i].done, me.count[i], me.count[i] == 1 ? "" : "s");
 	}
-	fprintf(stderr, "postsuper: Deleted: %zu message%s\n", d.count, d.count == 1 ? "" : "s");
-	ipc_client_free(&d.qmgr);
+	ipc_client_free(&me.qmgr);
 	config_free(&config);
 	return 0;
 }

@@ -37,3 +37,13 @@ void delivery_log(const struct delivery_log *e)
 	log_info("%s", str_cstr(&line));
 	str_free(&line);
 }
+
+const char *delivery_log_word(enum delivery_word word, bool probe)
+{
+	static const char *const words[] = { [DELIVERY_WORD_SENT] = "sent", [DELIVERY_WORD_DEFERRED] = "deferred",
+					     [DELIVERY_WORD_BOUNCED] = "bounced" };
+
+	if (probe)
+		return word == DELIVERY_WORD_SENT ? "deliverable" : "undeliverable";
+	return words[word];
+}

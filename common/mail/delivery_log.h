@@ -16,6 +16,10 @@ struct delivery_log {
 	struct slice reason;
 };
 
+/* The word for an outcome; of a probe: "deliverable", "undeliverable". */
+enum delivery_word { DELIVERY_WORD_SENT, DELIVERY_WORD_DEFERRED, DELIVERY_WORD_BOUNCED };
+const char *delivery_log_word(enum delivery_word word, bool probe);
+
 void delivery_log(const struct delivery_log *entry);
 /* Seconds as Postfix prints them: at most two digits that count: 0, 0.02, 1.3, 45. */
 void delivery_log_seconds(double seconds, char *out, size_t size);

@@ -83,6 +83,7 @@ bool delivery_put_job(struct ipc_out *m, const struct delivery_job *job, size_t 
 	ipc_put_bytes(m, DELIVERY_FIELD_NEXTHOP, job->nexthop);
 	put_layout(m, &job->layout);
 	ipc_put_u64(m, DELIVERY_FIELD_QUEUED, job->queued > 0 && job->queued < 9e12 ? (uint64_t)(job->queued * 1e6) : 0);
+	ipc_put_u64(m, DELIVERY_FIELD_PROBE, job->probe);
 	ipc_put_fd(m, job->fd);
 	ok = message_envelope_encode(&record, &job->envelope);
 	ipc_put_bytes(m, DELIVERY_FIELD_ENVELOPE, str_slice(&record));
@@ -133,12 +134,13 @@ static bool get_recipients(const struct ipc_in *m, struct arena *arena, struct d
 bool delivery_get_job(struct ipc_in *m, struct arena *arena, struct delivery_job *job, struct err *err)
 {
 	struct slice id, nexthop, layout, envelope;
-	uint64_t queued;
+	uint64_t queued, probe;
 
 	*job = (struct delivery_job){ .fd = -1, .id = m->request };
 	if (m->type != DELIVERY_JOB || !ipc_get_bytes(m, DELIVERY_FIELD_ID, &id) || !message_id_valid(id) ||
 	    !ipc_get_bytes(m, DELIVERY_FIELD_NEXTHOP, &nexthop) || !ipc_get_bytes(m, DELIVERY_FIELD_LAYOUT, &layout) ||
 	    !ipc_get_bytes(m, DELIVERY_FIELD_ENVELOPE, &envelope) || !ipc_get_u64(m, DELIVERY_FIELD_QUEUED, &queued) ||
+	    !ipc_get_u64(m, DELIVERY_FIELD_PROBE, &probe) || probe > 1 ||
 	    !get_layout(layout, &job->layout))
 		return err_set(err, ERR_SYNTAX, "malformed JOB");
 	struct cursor c = cursor_make(envelope.ptr, envelope.len);
@@ -149,6 +151,7 @@ bool delivery_get_job(struct ipc_in *m, struct arena *arena, struct delivery_job
 	job->queue_id = arena_slice(arena, id);
 	job->nexthop = arena_slice(arena, nexthop);
 	job->queued = (double)queued / 1e6;
+	job->probe = probe;
 	job->fd = ipc_take_fd(m, 0);
 	if (job->fd < 0)
 		return err_set(err, ERR_SYNTAX, "JOB without a descriptor");

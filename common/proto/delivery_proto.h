@@ -26,7 +26,8 @@ enum delivery_type { DELIVERY_READY = 1, DELIVERY_JOB, DELIVERY_RESULT, DELIVERY
 enum delivery_field {
 	DELIVERY_FIELD_SLOTS = 1,                              /* READY */
 	DELIVERY_FIELD_ID, DELIVERY_FIELD_NEXTHOP, DELIVERY_FIELD_LAYOUT, DELIVERY_FIELD_ENVELOPE,
-	DELIVERY_FIELD_QUEUED, DELIVERY_FIELD_RECIPIENT,       /* JOB; the last repeated */
+	DELIVERY_FIELD_QUEUED, DELIVERY_FIELD_PROBE,
+	DELIVERY_FIELD_RECIPIENT,                              /* JOB; the last repeated */
 	DELIVERY_FIELD_INDEX, DELIVERY_FIELD_OUTCOME, DELIVERY_FIELD_DSN, DELIVERY_FIELD_RELAY,
 	DELIVERY_FIELD_TEXT, DELIVERY_FIELD_REMOTE,            /* RESULT */
 	DELIVERY_FIELD_KEPT, DELIVERY_FIELD_DEAD,              /* DONE */
@@ -42,6 +43,7 @@ struct delivery_job {
 	struct message_envelope envelope;  /* recipients: this job's only, at most as many as fit a packet */
 	const uint32_t *index;         /* each recipient's index in the message */
 	double queued;                 /* when it became active, for delays= */
+	bool probe;                    /* of verify: find out whether it could be delivered, and deliver nothing */
 };
 
 enum delivery_outcome { DELIVERY_SENT = 1, DELIVERY_DEFERRED, DELIVERY_BOUNCED };

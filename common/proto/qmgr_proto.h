@@ -22,7 +22,9 @@ enum qmgr_type {
 	QMGR_RESULT,      /* to a command: FIELD_COUNT, FIELD_TEXT */
 	QMGR_NOTICE,      /* to bounce: FIELD_ID, FIELD_COUNT an enum qmgr_notice, + fd of the message */
 	QMGR_NOTICE_DONE, /* from bounce: FIELD_COUNT 1 done, 0 try later */
-	QMGR_RETURNED     /* to cleanup: FIELD_FILE repeated: files whose messages have gone */
+	QMGR_RETURNED,    /* to cleanup: FIELD_FILE repeated: files whose messages have gone */
+	QMGR_HOLD,        /* postsuper -h, -H: FIELD_ID or "ALL"; root and mail_owner only */
+	QMGR_RELEASE
 };
 enum qmgr_flush { FLUSH_STARTED, FLUSH_NOT_ELIGIBLE, FLUSH_MALFORMED, FLUSH_LATER };
 /* What a sender is told. */

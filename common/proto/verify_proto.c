@@ -102,21 +102,6 @@ bool verify_get_answer(const struct ipc_in *m, struct verify_result *result, str
 	       err_set(err, ERR_SYNTAX, "malformed ANSWER from verify");
 }
 
-bool verify_put_result(struct ipc_out *m, struct slice address, const struct verify_result *result)
-{
-	ipc_out_start(m, VERIFY_RESULT, 0);
-	ipc_put_bytes(m, FIELD_ADDRESS, address);
-	put_outcome(m, result);
-	return !m->failed;
-}
-
-bool verify_get_result(const struct ipc_in *m, struct slice *address, struct verify_result *result, struct err *err)
-{
-	return (m->type == VERIFY_RESULT && ipc_get_bytes(m, FIELD_ADDRESS, address) && valid_address(*address) &&
-		get_outcome(m, result) && result->status != VERIFY_UNKNOWN) ||
-	       err_set(err, ERR_SYNTAX, "malformed RESULT");
-}
-
 void verify_address(struct ipc_client *client, struct slice address, double deadline, struct verify_result *result)
 {
 	double wait = deadline - loop_now(), until;

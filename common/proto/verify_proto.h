@@ -6,10 +6,6 @@
  *   QUERY address, wait       ──►
  *                             ◄──    ANSWER status, dsn, text: at once when it is known, after at most
  *                                    `wait` seconds when a probe is under way
- *   qmgr                             verify
- *   RESULT address, status …  ──►    (no answer) what became of a probe message
- *
- * Only qmgr may send RESULT: who is at the other end is told by master.
  */
 #ifndef POSTRIDER_COMMON_PROTO_VERIFY_PROTO_H
 #define POSTRIDER_COMMON_PROTO_VERIFY_PROTO_H
@@ -21,7 +17,7 @@ extern const struct ipc_protocol verify_protocol;      /* "verify", 1 */
 #define VERIFY_ADDRESS_MAX 1024
 #define VERIFY_WAIT_MAX    120.0     /* longest wait that verify grants, seconds */
 
-enum verify_type { VERIFY_QUERY = 1, VERIFY_ANSWER, VERIFY_RESULT };
+enum verify_type { VERIFY_QUERY = 1, VERIFY_ANSWER };
 
 enum verify_status {
 	VERIFY_OK,           /* a probe was accepted */
@@ -49,10 +45,6 @@ bool verify_put_query(struct ipc_out *m, uint32_t request, struct slice address,
 bool verify_get_query(const struct ipc_in *m, struct slice *address, double *wait, struct err *err) MUST_USE;
 bool verify_put_answer(struct ipc_out *m, uint32_t request, const struct verify_result *result);
 bool verify_get_answer(const struct ipc_in *m, struct verify_result *result, struct err *err) MUST_USE;
-bool verify_put_result(struct ipc_out *m, struct slice address, const struct verify_result *result);
-/* Status is never VERIFY_UNKNOWN here. */
-bool verify_get_result(const struct ipc_in *m, struct slice *address, struct verify_result *result,
-		       struct err *err) MUST_USE;
 /* Fills it; the text is cut, control characters become '?'. */
 void verify_set(struct verify_result *result, enum verify_status status, struct slice dsn, struct slice text);
 

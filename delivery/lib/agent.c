@@ -14,6 +14,7 @@ struct peer {
 	struct peer *next;
 	struct ipc_channel *channel;  /* NULL: gone */
 	size_t jobs;
+	bool probes;                  /* verify: whatever it says, nothing is delivered for it */
 };
 
 struct running {
@@ -76,15 +77,16 @@ void agent_answer(struct agent_job *job, size_t i, const struct outcome *o)
 void agent_log(const struct agent_job *job, struct slice recipient, struct slice original, const struct outcome *o,
 	       double started)
 {
-	static const char *const words[] = { [DELIVERY_SENT] = "sent", [DELIVERY_DEFERRED] = "deferred",
-					     [DELIVERY_BOUNCED] = "bounced" };
+	static const enum delivery_word words[] = { [DELIVERY_SENT] = DELIVERY_WORD_SENT,
+						    [DELIVERY_DEFERRED] = DELIVERY_WORD_DEFERRED,
+						    [DELIVERY_BOUNCED] = DELIVERY_WORD_BOUNCED };
 	struct outcome soft = softened(o);
 
 	delivery_log(&(struct delivery_log){
 		.queue_id = job->job.queue_id, .recipient = recipient, .original = original,
 		.relay = slice_of(me.ops->relay), .arrival = job->job.envelope.arrival, .queued = job->job.queued,
 		.setup = started, .transmission = started, .end = loop_now(), .dsn = slice_of(soft.dsn),
-		.status = words[soft.outcome], .reason = slice_of(soft.text) });
+		.status = delivery_log_word(words[soft.outcome], job->job.probe), .reason = slice_of(soft.text) });
 }
 
 void agent_conclude(struct agent_job *job, size_t i, const struct outcome *o, double started)
@@ -134,6 +136,7 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 		arena_free(&arena);
 		return;
 	}
+	r->job.job.probe |= r->peer->probes;
 	r->peer->jobs++;
 	process_busy(1);
 	if (task_spawn(&me.tasks, run_job, r))
@@ -161,6 +164,7 @@ void agent_peer(int fd, const char *role)
 	struct peer *peer = mem_alloc(sizeof(*peer));
 	struct ipc_out packet;
 
+	peer->probes = strcmp(role, "verify") == 0;
 	peer->next = me.peers;
 	me.peers = peer;
 	peer->channel = ipc_channel_create(fd, &delivery_protocol, &handler, peer);

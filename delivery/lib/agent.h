@@ -15,7 +15,7 @@ struct agent_job {
 
 struct agent_ops {
 	const char *relay;            /* in the log */
-	/* Answers each recipient; one that it leaves out is deferred. */
+	/* Answers each recipient; one that it leaves out is deferred.  With job.probe it delivers nothing. */
 	void (*deliver)(struct agent_job *job);
 };
 

@@ -145,7 +145,10 @@ void local_send_forwards(struct local_delivery *d, const struct local_scope *sco
 		envelope.sender = d->forward->sender;
 		envelope.recipients = recipients;
 		envelope.recipient_count = take_with_sender(d, envelope.sender, recipients);
-		submit(d, &envelope, &o);
+		if (d->job->job.probe)
+			outcome_set_dsn(&o, "2.0.0", "forwards to %.*s", SLICE_FMT(recipients[0].address));
+		else
+			submit(d, &envelope, &o);
 		local_conclude(d, scope, &o);
 	}
 }

@@ -70,6 +70,11 @@ static void store(struct local_delivery *d, const struct local_scope *scope, str
 	struct str head = { 0 };
 	struct outcome o = { 0 };
 
+	if (d->job->job.probe) {
+		outcome_set_dsn(&o, "2.0.0", "delivers to %s", delivered && !l->any_file ? "mailbox" : l->mailbox);
+		local_conclude(d, scope, &o);
+		return;
+	}
 	put_head(d, scope, (mbox ? HEAD_FROM : 0) | (delivered ? HEAD_DELIVERED_TO : 0), &head);
 	l->fd = d->job->job.fd;
 	l->head = str_slice(&head);
@@ -188,6 +193,11 @@ void local_deliver_command(struct local_delivery *d, const struct local_scope *s
 	l.argv = command_words(d, command);
 	if (!l.argv[0] || !l.directory) {
 		outcome_set_dsn(&o, "4.3.5", "mail system configuration error");
+		local_conclude(d, scope, &o);
+		return;
+	}
+	if (d->job->job.probe) {
+		outcome_set_dsn(&o, "2.0.0", "delivers to command: %s", command);
 		local_conclude(d, scope, &o);
 		return;
 	}

@@ -90,7 +90,11 @@ static void deliver(struct agent_job *job)
 	double started = loop_now();
 	struct outcome o = { 0 };
 
-	if (may_deliver(job, &o))
+	if (!may_deliver(job, &o))
+		;
+	else if (job->job.probe)
+		outcome_set_dsn(&o, "2.0.0", "delivers to command: %s", me.attributes.argv[0]);
+	else
 		run(job, &o);
 	for (size_t i = 0; i < job->job.envelope.recipient_count; i++)
 		agent_conclude(job, i, &o, started);

@@ -113,6 +113,9 @@ static void put_mail(struct transaction *t, struct str *out)
 		str_printf(out, " SIZE=%llu", (unsigned long long)t->d->content.size);
 	if ((features & SMTP_8BITMIME) && e->body_8bitmime)
 		str_append(out, SLICE(" BODY=8BITMIME"));
+	/* RFC 4954, section 5: we vouch for nobody. */
+	if (t->s->logged_in)
+		str_append(out, SLICE(" AUTH=<>"));
 	if ((features & SMTP_SMTPUTF8) && e->smtputf8)
 		str_append(out, SLICE(" SMTPUTF8"));
 	if (features & SMTP_DSN) {
@@ -218,7 +221,8 @@ static void put_command(struct transaction *t, enum command command, size_t reci
 /* Puts the next commands into the stream's buffer: one, or a batch with PIPELINING. */
 static enum stream_status send_batch(struct transaction *t)
 {
-	size_t total = t->first + 1 + t->count + 1;
+	/* A probe ends with the replies to RCPT. */
+	size_t total = t->first + 1 + t->count + (t->d->job->probe ? 0 : 1);
 	size_t batch = (t->s->features & SMTP_PIPELINING) ? BATCH : 1;
 	enum stream_status status = STREAM_OK;
 	struct str out = { 0 };
@@ -246,39 +250,6 @@ static enum stream_status send_batch(struct transaction *t)
 
 /* --- what the server says --- */
 
-static void on_rcpt_reply(struct transaction *t, size_t index)
-{
-	struct smtp_failure failure;
-
-	if (t->stopped || t->d->recipient[index].decided)
-		return; /* MAIL was refused: this only echoes it */
-	if (t->s->reply.code / 100 == 2) {
-		t->d->recipient[index].accepted = true;
-		t->accepted++;
-		return;
-	}
-	smtp_session_refused(t->s, "RCPT TO", t->d->arena, &failure);
-	/* RFC 5321 section 4.5.3.1.10: too many recipients, the rest later. */
-	if (t->s->reply.code == 552 && t->accepted > 0) {
-		failure.permanent = false;
-		failure.dsn[0] = '4';
-	}
-	fail_one(t, index, &failure);
-}
-
-static void on_mail_refused(struct transaction *t, const char *command)
-{
-	struct smtp_failure failure;
-
-	smtp_session_refused(t->s, command, t->d->arena, &failure);
-	fail_rest(t, &failure);
-	/* An answer that fits no question: we are out of step. */
-	if (t->s->reply.code < 400)
-		t->s->broken = true;
-	if (t->s->broken)
-		lose(t, &failure);
-}
-
 /* Who tells the sender. */
 static enum delivery_action action_of(const struct transaction *t)
 {
@@ -301,6 +272,41 @@ static void sent_to(struct transaction *t, size_t index)
 	ok.relay = arena_slice(t->d->arena, slice_of(t->s->relay));
 	t->d->recipient[index].action = action_of(t);
 	smtp_decide(t->d, index, DELIVERY_SENT, &ok);
+}
+
+static void on_rcpt_reply(struct transaction *t, size_t index)
+{
+	struct smtp_failure failure;
+
+	if (t->stopped || t->d->recipient[index].decided)
+		return; /* MAIL was refused: this only echoes it */
+	if (t->s->reply.code / 100 == 2) {
+		t->d->recipient[index].accepted = true;
+		t->accepted++;
+		if (t->d->job->probe)
+			sent_to(t, index);
+		return;
+	}
+	smtp_session_refused(t->s, "RCPT TO", t->d->arena, &failure);
+	/* RFC 5321 section 4.5.3.1.10: too many recipients, the rest later. */
+	if (t->s->reply.code == 552 && t->accepted > 0) {
+		failure.permanent = false;
+		failure.dsn[0] = '4';
+	}
+	fail_one(t, index, &failure);
+}
+
+static void on_mail_refused(struct transaction *t, const char *command)
+{
+	struct smtp_failure failure;
+
+	smtp_session_refused(t->s, command, t->d->arena, &failure);
+	fail_rest(t, &failure);
+	/* An answer that fits no question: we are out of step. */
+	if (t->s->reply.code < 400)
+		t->s->broken = true;
+	if (t->s->broken)
+		lose(t, &failure);
 }
 
 static void on_final_reply(struct transaction *t, const char *command)

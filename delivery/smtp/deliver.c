@@ -6,12 +6,14 @@
 #include "common/base/log.h"
 #include "common/base/task.h"
 #include "delivery/smtp/connect.h"
+#include "delivery/smtp/login.h"
 
 struct attempt {
 	struct smtp_delivery *d;
 	struct smtp_cache *cache;
 	struct smtp_lookup lookup;
 	struct slice nexthop;     /* the one that is tried */
+	struct slice key;         /* of sessions that may be kept: the job's next hop, and whose log-in it is */
 	struct smtp_outcome outcome;
 	const char *skip;         /* address that has answered for now already */
 	char skip_address[128];
@@ -35,7 +37,7 @@ static void finish_session(struct attempt *a, struct smtp_session *session)
 static void use_kept(struct attempt *a)
 {
 	struct smtp_delivery *d = a->d;
-	struct smtp_session *s = smtp_cache_take(a->cache, d->job->nexthop);
+	struct smtp_session *s = smtp_cache_take(a->cache, a->key);
 
 	if (!s)
 		return;
@@ -70,7 +72,7 @@ static struct smtp_session *open_session(struct attempt *a, const struct smtp_ta
 		return NULL;
 	}
 	a->sessions++;
-	s = smtp_session_create(stream_of_fd(fd), target, d->job->nexthop);
+	s = smtp_session_create(stream_of_fd(fd), target, a->key);
 	greeting = smtp_session_greet(s, d->settings, policy, d->arena, failure);
 	if (greeting == SMTP_GREETED)
 		return s;
@@ -87,18 +89,36 @@ static bool may_go_plain(const struct smtp_delivery *d)
 	return loop_now() - d->job->envelope.arrival >= d->settings->security->plain_after;
 }
 
+/* *found stays NULL where nobody logs in. */
+static bool find_account(const struct attempt *a, const struct smtp_target *target, struct smtp_account *account,
+			 const struct smtp_account **found, struct smtp_failure *failure)
+{
+	const struct smtp_login_key key = { a->d->job->envelope.sender, target->host, a->nexthop };
+	int result;
+
+	if (!a->d->settings->login)
+		return true;
+	result = smtp_login_find(a->d->settings->login, &key, a->d->arena, account, failure);
+	if (result > 0)
+		*found = account;
+	return result >= 0;
+}
+
 static struct smtp_session *reach_target(struct attempt *a, const struct smtp_target *target,
 					 struct smtp_failure *failure)
 {
-	static const struct smtp_policy plain = { .level = TLS_NONE };
+	struct smtp_policy plain = { .level = TLS_NONE };
+	struct smtp_account account;
 	struct smtp_policy policy;
 	struct smtp_session *s;
 	bool without_tls;
 
-	if (!smtp_security_find(&a->lookup, a->nexthop, target, &policy, failure)) {
+	if (!smtp_security_find(&a->lookup, a->nexthop, target, &policy, failure) ||
+	    !find_account(a, target, &account, &policy.account, failure)) {
 		log_info("%.*s: %.*s", SLICE_FMT(a->d->job->queue_id), SLICE_FMT(failure->text));
 		return NULL;
 	}
+	plain.account = policy.account;
 	s = open_session(a, target, &policy, &without_tls, failure);
 	if (s || !without_tls || !may_go_plain(a->d))
 		return s;
@@ -207,7 +227,11 @@ struct smtp_outcome smtp_deliver(struct smtp_delivery *d, struct smtp_cache *cac
 		smtp_decide_all(d, DELIVERY_DEFERRED, &failure);
 		return a.outcome;
 	}
-	smtp_cache_note(cache, d->job->nexthop);
+	a.key = d->job->nexthop;
+	/* A session is its sender's then, and serves nobody else. */
+	if (d->settings->login && d->settings->login->sender_dependent)
+		a.key = slice_of(arena_printf(d->arena, "%.*s %.*s", SLICE_FMT(a.key), SLICE_FMT(d->job->envelope.sender)));
+	smtp_cache_note(cache, a.key);
 	use_kept(&a);
 	if (d->undecided > 0 && !task_cancelled())
 		use_all(&a);

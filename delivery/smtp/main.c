@@ -13,6 +13,7 @@
 #include "common/proto/delivery_proto.h"
 #include "common/proto/resolver_proto.h"
 #include "delivery/smtp/deliver.h"
+#include "delivery/smtp/login.h"
 #include "delivery/smtp/security.h"
 
 #define TABLE_CHECK  1.0   /* seconds between looks at the tables */
@@ -25,6 +26,7 @@ struct agent {
 	struct task_group jobs;
 	struct ev_timer leave;
 	bool holds;                    /* keeps the process from exiting until the timer has run */
+	bool probes;              /* verify: whatever it says, nothing is sent for it */
 };
 
 struct running {
@@ -37,6 +39,7 @@ struct running {
 static struct {
 	struct smtp_settings settings;
 	struct smtp_security security;
+	struct smtp_login login;
 	struct smtp_cache *cache;
 	struct ipc_client *resolver;
 	struct agent *agents;
@@ -90,8 +93,9 @@ static void on_leave(struct ev_loop *loop, struct ev_timer *w, int events)
 
 static void log_result(const struct running *r, size_t index)
 {
-	static const char *const status[] = { [DELIVERY_SENT] = "sent", [DELIVERY_DEFERRED] = "deferred",
-					      [DELIVERY_BOUNCED] = "bounced" };
+	static const enum delivery_word status[] = { [DELIVERY_SENT] = DELIVERY_WORD_SENT,
+						     [DELIVERY_DEFERRED] = DELIVERY_WORD_DEFERRED,
+						     [DELIVERY_BOUNCED] = DELIVERY_WORD_BOUNCED };
 	const struct smtp_delivery *d = &r->delivery;
 	const struct smtp_recipient *to = &d->recipient[index];
 	struct delivery_log entry = {
@@ -99,7 +103,7 @@ static void log_result(const struct running *r, size_t index)
 		.original = to->recipient->original, .relay = to->failure.relay,
 		.arrival = r->job.envelope.arrival, .queued = r->job.queued,
 		.setup = d->started, .transmission = d->connected, .end = loop_now(),
-		.dsn = slice_of(to->failure.dsn), .status = status[to->outcome], .reason = to->failure.text,
+		.dsn = slice_of(to->failure.dsn), .status = delivery_log_word(status[to->outcome], r->job.probe), .reason = to->failure.text,
 	};
 
 	delivery_log(&entry);
@@ -183,6 +187,7 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 	}
 	r->delivery = (struct smtp_delivery){ .job = &r->job, .settings = &me.settings, .arena = r->arena,
 					      .on_decided = on_decided, .context = r };
+	r->job.probe |= agent->probes;
 	process_busy(1);
 	if (!task_spawn(&agent->jobs, run_job, r))
 		refuse_job(r);
@@ -204,6 +209,7 @@ static void peer(int fd, const char *role)
 	struct agent *agent = mem_alloc(sizeof(*agent));
 	struct ipc_out m;
 
+	agent->probes = strcmp(role, "verify") == 0;
 	agent->jobs.on_empty = on_jobs_ended;
 	agent->jobs.context = agent;
 	ev_timer_init(&agent->leave, on_leave, RETIRE_DELAY, 0.0);
@@ -226,23 +232,26 @@ static void retire(void)
 
 static bool open_settings(const struct process_info *info, struct err *err)
 {
+	bool log_in;
 	unsigned seed;
 
 	/* for the order of equal mail exchangers */
 	if (getentropy(&seed, sizeof(seed)) == 0)
 		srandom(seed);
 	if (!smtp_settings_load(&me.settings, info->config, strcmp(info->command, "lmtp") == 0, err) ||
-	    !smtp_security_load(&me.security, info->config, me.settings.lmtp, err))
+	    !smtp_security_load(&me.security, info->config, me.settings.lmtp, err) ||
+	    !smtp_login_load(&me.login, info->config, me.settings.lmtp, &log_in, err))
 		return false;
 	me.settings.security = &me.security;
 	me.soft_bounce = config_bool(info->config, "soft_bounce");
+	me.settings.login = log_in ? &me.login : NULL;
 	return true;
 }
 
 static void watch_tables(void *arg)
 {
 	while (task_sleep(TABLE_CHECK) == TASK_READY && !process_retiring())
-		if (table_list_changed(me.security.policies))
+		if (table_list_changed(me.security.policies) || (me.settings.login && smtp_login_changed(&me.login)))
 			process_retire("table changed");
 }
 

@@ -25,11 +25,14 @@ struct smtp_security {
 	struct tls_client *client;        /* NULL: nothing is ever encrypted */
 };
 
+struct smtp_account;
+
 /* What holds for one server. */
 struct smtp_policy {
 	enum tls_level level;
 	struct tls_wish wish;
 	bool reuse;
+	const struct smtp_account *account; /* to log in with, where the server lets us; NULL */
 };
 
 /* Before the sandbox; `prefix` is "smtp_" or "lmtp_".  Stays for good. */

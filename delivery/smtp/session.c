@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/task.h"
 #include "common/tls/tls_stream.h"
+#include "delivery/smtp/login.h"
 
 #define TEXT_MAX 4000   /* of a reply in a result */
 
@@ -18,6 +19,8 @@ struct smtp_session *smtp_session_create(struct stream *stream, const struct smt
 
 	s->stream = stream;
 	s->nexthop = mem_slicedup(nexthop);
+	s->host = mem_slicedup(target->host);
+	s->port = target->port;
 	s->address = mem_slicedup(target->text);
 	str_printf(&text, "%.*s[%.*s]", SLICE_FMT(target->host), SLICE_FMT(target->text));
 	s->name = mem_strdup(str_cstr(&text));
@@ -40,6 +43,7 @@ void smtp_session_free(struct smtp_session **sp)
 	stream_free(&s->stream);
 	smtp_reply_free(&s->reply);
 	free(s->nexthop);
+	free(s->host);
 	free(s->name);
 	free(s->relay);
 	free(s->address);
@@ -107,6 +111,23 @@ void smtp_session_refused(const struct smtp_session *s, const char *in_reply_to,
 
 /* --- greeting and EHLO --- */
 
+/* Several lines add up ("AUTH=" is what old servers say beside it). */
+static void take_mechanisms(struct smtp_session *s, struct slice line)
+{
+	size_t used = strlen(s->mechanisms);
+	struct slice word;
+
+	s->features |= SMTP_AUTH;
+	while (slice_word(&line, " \t=", &word)) {
+		if (used + word.len + 2 > sizeof(s->mechanisms))
+			return;
+		memcpy(s->mechanisms + used, word.ptr, word.len);
+		used += word.len;
+		s->mechanisms[used++] = ' ';
+		s->mechanisms[used] = '\0';
+	}
+}
+
 static void take_keyword(struct smtp_session *s, struct slice line)
 {
 	static const struct {
@@ -121,8 +142,10 @@ static void take_keyword(struct smtp_session *s, struct slice line)
 	};
 	struct slice word;
 
-	if (!slice_word(&line, " \t", &word))
+	if (!slice_word(&line, " \t=", &word))
 		return;
+	if (slice_eq_nocase(word, SLICE("AUTH")))
+		take_mechanisms(s, line);
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (!slice_eq_nocase(word, known[i].word))
 			continue;
@@ -140,6 +163,7 @@ static void take_keywords(struct smtp_session *s)
 
 	s->features = SMTP_ESMTP;
 	s->size_limit = 0;
+	s->mechanisms[0] = '\0';
 	/* the first names the server */
 	for (bool more = slice_cut(&rest, '\n', &line); more;) {
 		more = slice_cut(&rest, '\n', &line);
@@ -222,6 +246,7 @@ static bool shake_hands(struct smtp_session *s, const struct smtp_settings *sett
 		log_tls(s, status);
 	if (done) {
 		s->encrypted = true;
+		s->verified = status == TLS_VERIFIED;
 		return true;
 	}
 	s->broken = true;
@@ -263,8 +288,8 @@ static enum smtp_greeting start_tls(struct smtp_session *s, const struct smtp_se
 	return introduce(s, settings, arena, failure) ? SMTP_GREETED : SMTP_UNGREETED;
 }
 
-enum smtp_greeting smtp_session_greet(struct smtp_session *s, const struct smtp_settings *settings,
-				      const struct smtp_policy *policy, struct arena *arena, struct smtp_failure *failure)
+static enum smtp_greeting negotiate(struct smtp_session *s, const struct smtp_settings *settings,
+				    const struct smtp_policy *policy, struct arena *arena, struct smtp_failure *failure)
 {
 	bool wrapped = policy->level > TLS_NONE && settings->security->wrapper;
 
@@ -279,4 +304,16 @@ enum smtp_greeting smtp_session_greet(struct smtp_session *s, const struct smtp_
 	    settings->security->note_offer)
 		log_info("Host offered STARTTLS: [%s]", s->name);
 	return SMTP_GREETED;
+}
+
+enum smtp_greeting smtp_session_greet(struct smtp_session *s, const struct smtp_settings *settings,
+				      const struct smtp_policy *policy, struct arena *arena, struct smtp_failure *failure)
+{
+	enum smtp_greeting greeting = negotiate(s, settings, policy, arena, failure);
+
+	if (greeting != SMTP_GREETED || !policy->account || !(s->features & SMTP_AUTH))
+		return greeting;
+	return smtp_login_perform(settings->login, s, policy->account, settings->helo_timeout, arena, failure)
+		       ? SMTP_GREETED
+		       : SMTP_UNGREETED;
 }

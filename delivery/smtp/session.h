@@ -9,17 +9,19 @@
 
 enum smtp_feature {
 	SMTP_ESMTP = 1, SMTP_PIPELINING = 2, SMTP_SIZE = 4, SMTP_8BITMIME = 8, SMTP_SMTPUTF8 = 16,
-	SMTP_CHUNKING = 32, SMTP_DSN = 64, SMTP_ENHANCED = 128, SMTP_STARTTLS = 256,
-	SMTP_DELIVERBY = 512
+	SMTP_CHUNKING = 32, SMTP_DSN = 64, SMTP_ENHANCED = 128, SMTP_STARTTLS = 256, SMTP_DELIVERBY = 512, SMTP_AUTH = 1024
 };
 
 struct smtp_session {
 	struct stream *stream;
 	char *nexthop;             /* key in the cache */
+	char *host;                /* its name alone */
+	unsigned port;             /* 0: a Unix socket */
 	char *name;                /* "host[address]": in texts */
 	char *relay;               /* "host[address]:port": in the log */
 	char *address;
 	unsigned features;         /* enum smtp_feature */
+	char mechanisms[512];      /* of AUTH, as offered; "" without */
 	uint64_t size_limit;       /* of SIZE; 0: none told */
 	double opened;
 	unsigned uses;             /* messages sent, also those that failed */
@@ -27,6 +29,8 @@ struct smtp_session {
 	bool broken;               /* not to be used again */
 	bool farewell;             /* in sync with the server: QUIT would be understood */
 	bool encrypted;
+	bool verified;             /* and the server has proved who it is */
+	bool logged_in;
 	bool keep;                 /* the policy lets it be used again */
 	struct tls_info tls;       /* when encrypted */
 	struct smtp_reply reply;   /* the last one */

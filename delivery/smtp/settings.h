@@ -8,6 +8,7 @@
 #include "common/config/config.h"
 
 struct smtp_security;
+struct smtp_login;
 
 enum smtp_preference { SMTP_PREFER_ANY, SMTP_PREFER_IPV4, SMTP_PREFER_IPV6 };
 
@@ -35,6 +36,7 @@ struct smtp_settings {
 	size_t own_count;
 	long slots;                /* deliveries at a time in this process */
 	const struct smtp_security *security; /* NULL: nothing is encrypted */
+	const struct smtp_login *login;       /* NULL: never */
 };
 
 /*

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Two mail servers with the same configuration, to be asked the same: Debian's Postfix, and Postrider."""
 
+import contextlib
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "e2e"))
-from instance import BUILD, Instance, free_port, wait_until  # noqa: E402
+from instance import Instance, wait_until  # noqa: E402
 
 POSTFIX = "/usr/sbin/postfix"
 HOSTNAME = "mail.example.test"
@@ -20,6 +21,15 @@ HOSTNAME = "mail.example.test"
 
 def installed():
     return os.path.exists(POSTFIX) and os.path.exists("/usr/share/postfix/master.cf.dist") and os.getuid() == 0
+
+
+def free_ports(names):
+    """A port for each: all open at the same time, so that none is given twice."""
+    with contextlib.ExitStack() as stack:
+        sockets = {name: stack.enter_context(socket.socket()) for name in names}
+        for s in sockets.values():
+            s.bind(("127.0.0.1", 0))
+        return {name: s.getsockname()[1] for name, s in sockets.items()}
 
 
 def overrides(settings):
@@ -36,12 +46,13 @@ class Postfix:
     def __init__(self, main_cf, tables=None, listeners=None, nameserver=None):
         self.dir = tempfile.mkdtemp(prefix="postfix-")
         os.chmod(self.dir, 0o755)
-        self.port, self.nameserver = free_port(), nameserver
+        self.nameserver = nameserver
         self.etc, self.spool = self.dir + "/etc", self.dir + "/spool"
         for sub in ("etc", "spool", "lib"):
             os.mkdir(f"{self.dir}/{sub}")
         shutil.chown(self.dir + "/lib", "postfix")
-        self.ports = {name: free_port() for name in listeners or {}}
+        self.ports = free_ports([None, *(listeners or {})])
+        self.port = self.ports[None]
         self.write_tables(tables or {})
         self.write_main_cf(main_cf)
         self.write_master_cf(listeners or {})
@@ -148,11 +159,11 @@ class Postrider(Instance):
     name = "Postrider"
 
     def __init__(self, main_cf, tables=None, listeners=None, nameserver=None):
-        self.ports = {name: free_port() for name in listeners or {}}
+        self.ports = free_ports([None, *(listeners or {})])
         main = {"smtpd_error_sleep_time": "0", "alias_maps": "", "myhostname": HOSTNAME}
         if nameserver:
             main["resolver_nameservers"] = nameserver
-        super().__init__(main)
+        super().__init__(main, port=self.ports[None])
         self.settings.update({k: v.replace("%(dir)s", self.etc) for k, v in main_cf.items()})
         self.write_main_cf()
         Postfix.write_tables(self, tables or {})

@@ -37,10 +37,10 @@ def wait_until(condition, seconds=30, what="condition"):
 class Instance:
     """main_cf: dict of parameters; users: local recipients (names of /etc/passwd or aliases)."""
 
-    def __init__(self, main_cf=None, aliases="postmaster: root\n", master_cf_extra="", name="mail"):
+    def __init__(self, main_cf=None, aliases="postmaster: root\n", master_cf_extra="", name="mail", port=None):
         self.dir = tempfile.mkdtemp(prefix="postrider-")
         os.chmod(self.dir, 0o755)
-        self.port = free_port()
+        self.port = port or free_port()
         self.log_path = os.path.join(self.dir, "log")
         self.etc = os.path.join(self.dir, "etc")
         self.mail = os.path.join(self.dir, "mail")
@@ -145,7 +145,10 @@ class Instance:
         return text
 
     def wait_log(self, text, seconds=30):
-        wait_until(lambda: text in self.log(), seconds, f"log line with {text!r}; log:\n" + self.log()[-6000:])
+        try:
+            wait_until(lambda: text in self.log(), seconds, f"log line with {text!r}")
+        except AssertionError as e:
+            raise AssertionError(str(e) + "\n" + self.log()[-6000:]) from None
 
     def smtp(self):
         return smtplib.SMTP("127.0.0.1", self.port, timeout=60)

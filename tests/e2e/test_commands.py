@@ -125,7 +125,8 @@ class Queue(unittest.TestCase):
         self.sink = Sink(refuse="451 4.2.0 later")
         self.sink.controller.start()
         self.addCleanup(self.sink.controller.stop)
-        self.mta = Instance({"relayhost": f"[127.0.0.1]:{self.sink.port}", "minimal_backoff_time": "1h", "maximal_backoff_time": "1h"})
+        self.mta = Instance({"relayhost": f"[127.0.0.1]:{self.sink.port}", "minimal_backoff_time": "1h", "maximal_backoff_time": "1h",
+                             "fast_flush_domains": "elsewhere.test"})
         self.addCleanup(self.mta.close)
         self.mta.start()
         for number in (1, 2):
@@ -186,6 +187,34 @@ class Queue(unittest.TestCase):
         self.mta.command("postsuper", "-d", "ALL")
         self.assertTrue(self.empty())
         self.assertEqual(self.mta.log().count(": removed"), 2)
+
+    def queues(self):
+        return {e["queue_id"]: e["queue_name"] for e in self.listed()}
+
+    def test_hold_and_release(self):
+        one, two = self.ids["x1@elsewhere.test"], self.ids["x2@elsewhere.test"]
+        done = self.mta.command("postsuper", "-h", one)
+        self.assertEqual(done.stderr, b"postsuper: Placed on hold: 1 message\n")
+        self.assertEqual(self.queues(), {one: "hold", two: "deferred"})
+        self.mta.wait_log(f"{one}: placed on hold")
+        # Neither a flush nor a restart delivers it.
+        self.mta.command("postqueue", "-f")
+        self.mta.stop()
+        self.assertEqual(self.queues()[one], "hold")
+        self.mta.start()
+        wait_until(lambda: self.queues().get(one) == "hold", what="message on hold after a restart")
+        self.assertEqual(self.mta.command("postsuper", "-H", "ALL", "-h", "no-such-id").stderr,
+                         b"postsuper: Placed on hold: 0 messages\npostsuper: Released from hold: 1 message\n")
+        wait_until(lambda: self.queues().get(one) in ("active", "deferred"), what="released message")
+        self.mta.command("postsuper", "-h", "ALL")
+        wait_until(lambda: set(self.queues().values()) == {"hold"}, what="all on hold")
+        # Without the mail system, too.
+        self.mta.stop()
+        self.mta.command("postsuper", "-H", two)
+        self.assertEqual(self.queues(), {one: "hold", two: "deferred"})
+        self.mta.start()
+        self.mta.command("postsuper", "-d", "ALL")
+        self.assertTrue(self.empty())
 
     def test_delete_from_a_list(self):
         self.mta.command("postsuper", "-d", "-", stdin="\n".join(self.ids.values()).encode() + b"\n")

@@ -217,15 +217,16 @@ static bool ask(FILE *terminal, const char *prompt, struct str *line)
 	struct termios before, silent;
 	bool quiet = tcgetattr(fileno(terminal), &before) == 0, ok;
 
-	fprintf(stderr, "%s: ", prompt);
+	/* Before the question: what is typed in answer to it must neither be shown nor be flushed. */
 	if (quiet) {
 		silent = before;
 		silent.c_lflag &= (tcflag_t)~ECHO;
 		(void)tcsetattr(fileno(terminal), TCSAFLUSH, &silent);
 	}
+	fprintf(stderr, "%s: ", prompt);
 	ok = read_line(terminal, line);
 	if (quiet)
-		(void)tcsetattr(fileno(terminal), TCSAFLUSH, &before);
+		(void)tcsetattr(fileno(terminal), TCSADRAIN, &before);
 	fputc('\n', stderr);
 	return ok;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* DNS messages (RFC 1035, EDNS RFC 6891): building queries, taking answers apart. */
-#ifndef POSTRIDER_RESOLVER_WIRE_H
-#define POSTRIDER_RESOLVER_WIRE_H
+#ifndef POSTRIDER_COMMON_PROTO_DNS_WIRE_H
+#define POSTRIDER_COMMON_PROTO_DNS_WIRE_H
 
 #include "common/proto/resolver_proto.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "resolver/wire.h"
+#include "common/proto/dns_wire.h"
 #include "tests/support/fuzz.h"
 
 static const enum dns_type types[] = { DNS_A, DNS_NS, DNS_CNAME, DNS_PTR, DNS_MX, DNS_TXT, DNS_AAAA, DNS_TLSA };

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/base/cursor.h"
-#include "resolver/wire.h"
+#include "common/proto/dns_wire.h"
 
 #define ID   77
 #define NAME "mail.example.com"

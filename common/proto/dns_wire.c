@@ -3,7 +3,7 @@
 #include <resolv.h>
 
 #include "common/base/cursor.h"
-#include "resolver/wire.h"
+#include "common/proto/dns_wire.h"
 
 #define CHAIN_MAX       10
 #define RECORDS_MAX     256
@@ -133,9 +133,34 @@ static bool take_record(ns_msg *msg, const ns_rr *rr, struct arena *arena, struc
 	return false;
 }
 
+/* The library writes bytes like a space as \032, a dot in a label as "\.": back to what they are, in place. */
+static void undo_escapes(char *text)
+{
+	char *to = text;
+
+	for (const char *c = text; *c; c++) {
+		if (c[0] == '\\' && c[1] >= '0' && c[1] <= '9' && c[2] && c[3]) {
+			*to++ = (char)((c[1] - '0') * 100 + (c[2] - '0') * 10 + (c[3] - '0'));
+			c += 3;
+		} else {
+			if (c[0] == '\\' && c[1])
+				c++;
+			*to++ = *c;
+		}
+	}
+	*to = '\0';
+}
+
 static bool same_name(const char *a, struct slice b)
 {
+	char plain[NS_MAXDNAME];
 	struct slice s = slice_of(a);
+
+	if (slice_find(s, '\\') >= 0 && s.len < sizeof(plain) && slice_find(b, '\\') < 0) {
+		memcpy(plain, a, s.len + 1);
+		undo_escapes(plain);
+		s = slice_of(plain);
+	}
 
 	if (s.len > 0 && s.ptr[s.len - 1] == '.')
 		s = slice_sub(s, 0, s.len - 1);
