@@ -106,5 +106,7 @@ void notice_send(struct message *m, enum qmgr_notice kind);
 void control_accept(int fd, const char *role);
 /* Offers the file of a message that has gone to cleanup; false: nobody wants it. */
 bool control_give_back(const char *name);
+/* Mail comes faster than it goes (in_flow_delay), or no longer. */
+void control_flow(bool flooded);
 
 #endif

@@ -111,6 +111,9 @@ void queue_forget_active(struct message *m)
 
 	queue.active_count--;
 	queue.active_recipients -= m->envelope.recipient_count;
+	/* Nothing new waits any more. */
+	if (deferred_next_time(queue.deferred) >= loop_now() - NEW_FIRST / 2)
+		control_flow(false);
 	if (full)
 		task_event_signal(&queue.due);
 }
@@ -146,10 +149,12 @@ void queue_take(struct slice id)
 {
 	if (process_retiring() || deferred_has(queue.deferred, id) || deferred_has(queue.held, id) || find_active(id))
 		return;
-	if (has_room())
+	if (has_room()) {
 		message_activate(id, false);
-	else
+	} else {
 		queue_wait(id, loop_now() - NEW_FIRST);
+		control_flow(true);
+	}
 }
 
 /* --- steering --- */

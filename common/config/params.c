@@ -130,6 +130,7 @@ static const struct param rows[] = {
 	INT("header_size_limit", "102400", 1, 0, "bytes of a message header"),
 	TEXT("home_mailbox", "", "mailbox below the home directory; ending in / it is a Maildir"),
 	INT("hopcount_limit", "50", 1, 100000, "Received fields before a message counts as looping"),
+	TIME("in_flow_delay", "1s", 's', "pause before a message is taken while mail comes faster than it goes (0: none)"),
 	TEXT("inet_interfaces", "all", "addresses that mail is received on"),
 	TEXT("inet_protocols", "all", "ipv4, ipv6 or both"),
 	INT("initial_destination_concurrency", "5", 1, 100000, "parallel deliveries to a new destination"),
