@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 # make, make check, make run, make install, make lint, make fuzz, make bench, make torture, make
-# format.
+# mutants, make format.
 # Variables: CC, B (build folder), SANITIZE=1 (ASan and UBSan), FUZZ_SECONDS (a target), prefix,
 # sysconfdir, DESTDIR.
 
@@ -180,12 +180,18 @@ install: all
 # Long: processes are killed while mail flows, and each decoder is fuzzed for minutes.
 torture: all
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) tests/fuzz.sh
+	POSTRIDER_SWEEP=all POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -W ignore -m unittest -v tests/crash/test_sweep.py
+	POSTRIDER_POWER_IMAGES=200 POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -W ignore -m unittest -v tests/crash/test_power.py
 	POSTRIDER_CRASH_MESSAGES=5000 POSTRIDER_CRASH_KILLS=10 POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -W ignore -m unittest -v tests/crash/test_crash.py
 
 # The same questions to Postfix and to us: tests/compat/README.md.
 compat: all
 	@sh tools/install-packages.sh test
 	@POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -W ignore tests/compat/compare.py
+
+# Programs that lack a sync or an order: the crash tests must find each of them.
+mutants:
+	/usr/bin/python3 tests/crash/mutants.py
 
 # Figures, beside Postfix's in the same run: bench/README.md.
 bench: all $(BENCH_BINS)
