@@ -185,7 +185,7 @@ void message_answer(struct message *m, const struct delivery_result *result, boo
 {
 	struct message_recipient *r = &m->envelope.recipients[result->index];
 	struct message_result kept = { result->index, loop_now(), result->dsn, result->relay, result->text,
-				       result->remote };
+				       result->remote, 0 };
 	enum delivery_outcome outcome = result->outcome;
 	struct err err;
 

@@ -2,6 +2,7 @@
 /* postqueue: lists the queue, and has deferred mail tried now. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -11,6 +12,7 @@
 #include "common/mail/listing.h"
 #include "common/proto/qmgr_proto.h"
 #include "tools/lib/connect.h"
+#include "tools/lib/queue_report.h"
 
 #define TIMEOUT 300
 
@@ -21,6 +23,8 @@ struct request {
 	bool complete;
 	int status;
 	struct task_event event;
+	bool has_report;
+	struct queue_report_options report;
 };
 
 static void on_text(struct ipc_in *m, void *context)
@@ -140,16 +144,47 @@ static void flush(void *arg)
 	ipc_client_free(&client);
 }
 
+enum { OPTION_WHERE = 256, OPTION_COUNT, OPTION_BY, OPTION_SORT, OPTION_LIMIT };
+
+static const struct option long_options[] = {
+	{ "where", required_argument, NULL, OPTION_WHERE }, { "count", no_argument, NULL, OPTION_COUNT },
+	{ "by", required_argument, NULL, OPTION_BY }, { "sort", required_argument, NULL, OPTION_SORT },
+	{ "limit", required_argument, NULL, OPTION_LIMIT }, { 0 },
+};
+
+static bool take_report_option(int option, struct request *r)
+{
+	uint64_t number = 0;
+
+	switch (option) {
+	case OPTION_WHERE: r->report.where = optarg; break;
+	case OPTION_COUNT: r->report.count = true; break;
+	case OPTION_BY: r->report.by = optarg; break;
+	case OPTION_SORT: r->report.sort = optarg; break;
+	case OPTION_LIMIT:
+		if (!slice_to_u64(slice_of(optarg), &number) || number == 0)
+			log_fatal("--limit %s: expected a number", optarg);
+		r->report.limit = (size_t)number;
+		break;
+	default: return false;
+	}
+	r->has_report = true;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct request r = { 0 };
 	const char *dir = NULL;
 	struct config *config;
+	struct err err = { 0 };
 	int option;
 
-	while ((option = getopt(argc, argv, "c:pjfi:s:v")) > 0) {
+	while ((option = getopt_long(argc, argv, "c:pjfi:s:v", long_options, NULL)) > 0) {
 		if (option == 'c')
 			dir = optarg;
+		else if (take_report_option(option, &r))
+			continue;
 		else if (option == '?')
 			r.action = '?';
 		else if (option != 'v' && r.action)
@@ -159,13 +194,22 @@ int main(int argc, char **argv)
 			r.argument = optarg;
 		}
 	}
-	if (r.action == 0 || r.action == '?') {
-		fprintf(stderr, "usage: postqueue [-c dir] -p | -j | -f | -i queue_id | -s site\n");
+	/* A report without more said is for people. */
+	if (r.has_report && !r.action)
+		r.action = 'p';
+	r.report.json = r.action == 'j';
+	if (r.action == 0 || r.action == '?' || optind != argc || (r.has_report && r.action != 'p' && r.action != 'j')) {
+		fprintf(stderr, "usage: postqueue [-c dir] -p | -j | -f | -i queue_id | -s site\n"
+				"       postqueue [-c dir] [-p | -j] [--where expression] [--count] [--by key] [--sort key] [--limit number]\n"
+				"  as in: postqueue --where 'to~@gmail.com and age>2h' --by reason\n");
 		return 64;
 	}
 	config = tool_config(dir);
 	r.config = config;
-	tool_run(r.action == 'p' || r.action == 'j' ? list : flush, &r);
+	if (r.has_report && !queue_report(config, &r.report, &err))
+		log_fatal("%s", err.text);
+	if (!r.has_report)
+		tool_run(r.action == 'p' || r.action == 'j' ? list : flush, &r);
 	config_free(&config);
 	return r.status;
 }

@@ -2,14 +2,18 @@
 /* postsuper: deletes, holds and releases messages; through qmgr while it runs, else in the files themselves. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/base/str.h"
 #include "common/mail/message_file.h"
 #include "common/proto/qmgr_proto.h"
 #include "tools/lib/connect.h"
+#include "tools/lib/queue_list.h"
 
 #define TIMEOUT      300
 #define REQUESTS_MAX 256
@@ -105,18 +109,91 @@ static void act(void *arg)
 	ipc_reply_free(&reply);
 }
 
+/* --- those that an expression chooses --- */
+
+struct chosen {
+	struct queue_filter *filter;
+	double now;
+	char **ids;
+	size_t count, room;
+};
+
+static bool choose(const struct queue_entry *e, struct slice line, void *context)
+{
+	struct chosen *c = context;
+
+	if (!queue_filter_matches(c->filter, e, c->now))
+		return true;
+	if (c->count == c->room) {
+		c->room = c->room ? 2 * c->room : 256;
+		c->ids = mem_realloc(c->ids, c->room * sizeof(*c->ids));
+	}
+	c->ids[c->count++] = mem_strdup(e->id);
+	return true;
+}
+
+/* What is done to many is asked about first, by whoever can be asked. */
+static bool confirmed(const struct action *action, size_t count, bool yes)
+{
+	char answer[16] = "";
+
+	if (yes || count == 0)
+		return true;
+	if (!isatty(0))
+		log_fatal("%zu messages match: say --yes when nobody can be asked", count);
+	fprintf(stderr, "%zu message%s match%s. %s? [y/N] ", count, count == 1 ? "" : "s", count == 1 ? "es" : "",
+		action->request == QMGR_DELETE ? "Delete" : action->request == QMGR_HOLD ? "Hold" : "Release");
+	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static void act_on_chosen(const struct config *config, const struct action *action, const char *where, bool yes)
+{
+	struct chosen chosen = { .now = (double)time(NULL) };
+	struct err err;
+
+	chosen.filter = queue_filter_parse(where, &err);
+	if (!chosen.filter)
+		log_fatal("--where: %s", err.text);
+	if (!queue_list(config, choose, &chosen))
+		log_fatal("the queue could not be read whole: nothing is done");
+	me.action = action;
+	if (confirmed(action, chosen.count, yes)) {
+		for (size_t i = 0; i < chosen.count; i++) {
+			me.id = chosen.ids[i];
+			tool_run(act, &me.count[action - actions]);
+		}
+	}
+	for (size_t i = 0; i < chosen.count; i++)
+		free(chosen.ids[i]);
+	free(chosen.ids);
+	queue_filter_free(&chosen.filter);
+}
+
 /* --- the command --- */
 
 struct request {
 	const struct action *action;
-	const char *id;                /* "-": IDs on standard input, a line each */
+	const char *id;                /* "-": IDs on standard input, a line each; "WHERE": those that --where chooses */
 };
 
-static void run(const struct request *request)
+struct options {
+	const char *dir, *where;
+	bool yes;
+};
+
+static const struct option long_options[] = {
+	{ "where", required_argument, NULL, 'w' }, { "yes", no_argument, NULL, 'y' }, { 0 },
+};
+
+static void run(const struct config *config, const struct request *request, const struct options *options)
 {
 	size_t *count = &me.count[request->action - actions];
 	char line[256];
 
+	if (strcmp(request->id, "WHERE") == 0 && options->where) {
+		act_on_chosen(config, request->action, options->where, options->yes);
+		return;
+	}
 	me.action = request->action;
 	me.id = request->id;
 	if (strcmp(request->id, "-") != 0) {
@@ -139,14 +216,18 @@ static const struct action *find_action(int option)
 	return NULL;
 }
 
-static size_t take_options(int argc, char **argv, const char **dir, struct request requests[REQUESTS_MAX])
+static size_t take_options(int argc, char **argv, struct options *options, struct request requests[REQUESTS_MAX])
 {
 	size_t count = 0;
 	int option;
 
-	while ((option = getopt(argc, argv, "c:d:h:H:v")) > 0) {
+	while ((option = getopt_long(argc, argv, "c:d:h:H:v", long_options, NULL)) > 0) {
 		if (option == 'c')
-			*dir = optarg;
+			options->dir = optarg;
+		else if (option == 'w')
+			options->where = optarg;
+		else if (option == 'y')
+			options->yes = true;
 		else if (find_action(option) && count < REQUESTS_MAX)
 			requests[count++] = (struct request){ find_action(option), optarg };
 		else if (option != 'v')
@@ -158,24 +239,26 @@ static size_t take_options(int argc, char **argv, const char **dir, struct reque
 int main(int argc, char **argv)
 {
 	struct request requests[REQUESTS_MAX];
-	const char *dir = NULL;
-	size_t count = take_options(argc, argv, &dir, requests);
+	struct options options = { 0 };
+	size_t count = take_options(argc, argv, &options, requests);
 	struct config *config;
 	char path[4096];
 
 	if (count == 0) {
 		fprintf(stderr, "usage: postsuper [-c dir] [-d id] [-h id] [-H id] ...\n"
-				"  delete, hold, release; an id may be ALL, or - for IDs on standard input\n");
+				"  delete, hold, release; an id may be ALL, or - for IDs on standard input\n"
+				"       postsuper [-c dir] -d WHERE --where expression [--yes]\n"
+				"  as in: postsuper -h WHERE --where 'domain=far.test and age>2h'\n");
 		return 64;
 	}
-	config = tool_config(dir);
+	config = tool_config(options.dir);
 	snprintf(path, sizeof(path), "%s/queue", config_text(config, "queue_directory"));
 	me.queue_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (me.queue_fd < 0)
 		log_fatal("open %s: %m", path);
 	me.qmgr = ipc_client_create("qmgr", &qmgr_protocol, tool_connect);
 	for (size_t i = 0; i < count; i++)
-		run(&requests[i]);
+		run(config, &requests[i], &options);
 	for (size_t i = 0; i < ACTIONS; i++) {
 		bool asked = false;
 

@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,6 +50,24 @@ static json_t *text(struct slice s)
 	return value ? value : json_string("");
 }
 
+/* Beyond what Postfix tells. */
+static void put_origin(json_t *root, const struct listing *l)
+{
+	const struct message_envelope *e = &l->envelope;
+	char client[512];
+
+	if (l->next_attempt > 0)
+		json_object_set_new(root, "next_attempt", json_integer((json_int_t)l->next_attempt));
+	if (e->client_address.len > 0) {
+		snprintf(client, sizeof(client), "%.*s[%.*s]", SLICE_FMT(slice_sub(e->client_name, 0, 255)), SLICE_FMT(e->client_address));
+		json_object_set_new(root, "client", text(slice_of(client)));
+	}
+	if (e->sasl_login.len > 0)
+		json_object_set_new(root, "sasl_username", text(e->sasl_login));
+	if (e->tls.len > 0)
+		json_object_set_new(root, "tls", text(e->tls));
+}
+
 void listing_json(const struct listing *l, struct str *out)
 {
 	json_t *root = json_object(), *recipients = json_array();
@@ -58,6 +78,7 @@ void listing_json(const struct listing *l, struct str *out)
 	json_object_set_new(root, "message_size", json_integer((json_int_t)size_of(l)));
 	json_object_set_new(root, "forced_expire", json_false());
 	json_object_set_new(root, "sender", text(l->envelope.sender));
+	put_origin(root, l);
 	for (size_t i = 0; i < l->envelope.recipient_count; i++) {
 		json_t *r = json_object();
 
@@ -65,6 +86,9 @@ void listing_json(const struct listing *l, struct str *out)
 			json_object_set_new(r, "address", text(l->envelope.recipients[i].address));
 			if (l->results[i].text.len)
 				json_object_set_new(r, "delay_reason", text(l->results[i].text));
+			if (l->results[i].text.len)
+				json_object_set_new(r, "last_attempt", json_integer((json_int_t)l->results[i].time));
+			json_object_set_new(r, "attempts", json_integer(l->results[i].attempts));
 			json_array_append_new(recipients, r);
 		} else {
 			json_decref(r);
@@ -90,9 +114,12 @@ void listing_add(int queue_fd, const char *id, const char *queue, bool json, str
 	struct arena *arena = arena_create(4096);
 	struct listing l = { .id = id, .queue = queue };
 	int fd = openat(queue_fd, message_id_name(id), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
 	struct err err;
 
 	/* Gone meanwhile: delivered. */
+	if (fd >= 0 && strcmp(queue, "deferred") == 0 && fstat(fd, &st) == 0)
+		l.next_attempt = (double)st.st_mtim.tv_sec;
 	if (fd >= 0 && message_read_layout(fd, &l.layout, &err) && strcmp(l.layout.id, id) == 0 &&
 	    message_read_envelope(fd, &l.layout, arena, &l.envelope, &err) &&
 	    message_read_results(fd, &l.layout, l.envelope.recipient_count, arena, &l.results, &err)) {

@@ -11,6 +11,7 @@ struct listing {
 	struct message_layout layout;
 	struct message_envelope envelope;
 	struct message_result *results;
+	double next_attempt;         /* of one that is deferred; 0: not planned */
 };
 
 /* Between listing_start and listing_end; zeroed at the start. */

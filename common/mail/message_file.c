@@ -395,8 +395,12 @@ static bool next_result(struct cursor *c, struct message_result *r)
 	return !p.failed;
 }
 
-/* Where the newest record of each recipient stands (0: none). */
-static bool find_results(int fd, uint64_t at, char *window, uint64_t *places, size_t count, struct err *err)
+struct place {
+	uint64_t newest;   /* record of a recipient; 0: none */
+	uint32_t count;
+};
+
+static bool find_results(int fd, uint64_t at, char *window, struct place *places, size_t count, struct err *err)
 {
 	for (;;) {
 		ssize_t n = read_up_to(fd, window, RESULT_WINDOW, at, err);
@@ -408,8 +412,10 @@ static bool find_results(int fd, uint64_t at, char *window, uint64_t *places, si
 		struct cursor c = cursor_make(window, (size_t)n);
 
 		while (next_result(&c, &r)) {
-			if (r.recipient < count)
-				places[r.recipient] = at + taken;
+			if (r.recipient < count) {
+				places[r.recipient].newest = at + taken;
+				places[r.recipient].count++;
+			}
 			taken = c.pos;
 		}
 		if (taken == 0)
@@ -441,15 +447,16 @@ static bool load_result(int fd, uint64_t place, char *window, struct arena *aren
 bool message_read_results(int fd, const struct message_layout *layout, size_t recipient_count,
 			  struct arena *arena, struct message_result **results, struct err *err)
 {
-	uint64_t *places = mem_alloc((recipient_count + 1) * sizeof(*places));
+	struct place *places = mem_alloc((recipient_count + 1) * sizeof(*places));
 	char *window = mem_alloc(RESULT_WINDOW);
 	bool ok = find_results(fd, layout->results_offset, window, places, recipient_count, err);
 
 	*results = arena_alloc(arena, (recipient_count + 1) * sizeof(**results));
 	for (size_t i = 0; ok && i < recipient_count; i++) {
 		(*results)[i].recipient = (uint32_t)i;
-		if (places[i])
-			ok = load_result(fd, places[i], window, arena, &(*results)[i], err);
+		if (places[i].newest)
+			ok = load_result(fd, places[i].newest, window, arena, &(*results)[i], err);
+		(*results)[i].attempts = places[i].count;
 	}
 	free(places);
 	free(window);

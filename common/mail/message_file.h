@@ -162,6 +162,7 @@ struct message_result {
 	struct slice relay;            /* "mx.example.com[192.0.2.1]:25" or "none" */
 	struct slice text;             /* the log's text in parentheses */
 	struct slice remote;           /* reply of the remote server: "550 5.1.1 …", or empty */
+	uint32_t attempts;             /* when read: so many records there are for the recipient */
 };
 bool message_append_result(int fd, const struct message_result *result, struct err *err) MUST_USE;
 /* The newest for each recipient: *results has recipient_count entries (time 0: none).  Damaged tails are ignored. */

@@ -216,6 +216,32 @@ class Queue(unittest.TestCase):
         self.mta.command("postsuper", "-d", "ALL")
         self.assertTrue(self.empty())
 
+    def test_where(self):
+        one, two = self.ids["x1@elsewhere.test"], self.ids["x2@elsewhere.test"]
+
+        def chosen(*arguments):
+            return {json.loads(line)["queue_id"] for line in self.mta.command("postqueue", "-j", *arguments).stdout.splitlines()}
+        self.assertEqual(chosen("--where", "to=x1@elsewhere.test"), {one})
+        self.assertEqual(chosen("--where", 'reason~"451 4\\.2\\.0" and age<1h and queue=deferred and attempts=1'), {one, two})
+        self.assertEqual(chosen("--where", "to~x1 and size>1M"), set())
+        self.assertEqual(len(chosen("--limit", "1")), 1)
+        self.assertEqual(self.mta.command("postqueue", "--where", "domain=elsewhere.test", "--count").stdout, b"2\n")
+        self.assertEqual(self.mta.command("postqueue", "--by", "destination").stdout, b"       2 elsewhere.test\n")
+        self.assertIn(b"said: 451 4.2.0 later", self.mta.command("postqueue", "--by", "reason", "-j").stdout)
+        text = self.mta.command("postqueue", "-p", "--where", "to~x2", "--sort", "age").stdout.decode()
+        self.assertIn("x2@elsewhere.test", text)
+        self.assertNotIn("x1@elsewhere.test", text)
+        self.assertRegex(text, r"\n-- \d+ Kbytes in 1 Request\.\n$")
+        wrong = self.mta.command("postqueue", "--where", "age>soon", check=False)
+        self.assertEqual(wrong.returncode, 1)
+        self.assertIn(b"--where: column 9: expected a time", wrong.stderr)
+        self.assertEqual(self.mta.command("postsuper", "-h", "WHERE", "--where", "to~x1", check=False).returncode, 1)
+        self.mta.command("postsuper", "-h", "WHERE", "--where", "to~x1", "--yes")
+        self.assertEqual(chosen("--where", "queue=hold"), {one})
+        self.assertEqual(self.mta.command("postsuper", "-d", "WHERE", "--where", "not queue=hold", "--yes").stderr,
+                         b"postsuper: Deleted: 1 message\n")
+        self.assertEqual(chosen(), {one})
+
     def test_delete_from_a_list(self):
         self.mta.command("postsuper", "-d", "-", stdin="\n".join(self.ids.values()).encode() + b"\n")
         self.assertTrue(self.empty())
