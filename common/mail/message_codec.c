@@ -23,6 +23,7 @@ static const struct {
 	{ 32, offsetof(struct message_envelope, no_address_mappings) },
 	{ 64, offsetof(struct message_envelope, no_header_body_checks) },
 	{ 128, offsetof(struct message_envelope, show_login) },
+	{ 1 << 18, offsetof(struct message_envelope, require_tls) },
 	{ 1 << 16, offsetof(struct message_envelope, by_return) },
 	{ 1 << 17, offsetof(struct message_envelope, by_trace) },
 };

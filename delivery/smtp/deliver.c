@@ -5,9 +5,12 @@
 
 #include "common/base/log.h"
 #include "common/base/task.h"
+#include "common/mail/header.h"
 #include "delivery/smtp/connect.h"
 #include "delivery/smtp/generic.h"
 #include "delivery/smtp/login.h"
+
+#define HEADER_MAX (1u << 20)
 
 struct attempt {
 	struct smtp_delivery *d;
@@ -211,6 +214,24 @@ static void settle(struct attempt *a)
 	}
 }
 
+/* RFC 8689, section 3: the sender cares more for delivery than for secrecy. */
+static bool wants_any_way(struct smtp_delivery *d)
+{
+	uint64_t own_length = d->job->layout.replaces_header ? 0 : d->job->layout.content.header_length;
+	struct slice part[2] = { d->content.header, SLICE_NONE };
+	struct header_field f;
+	struct err err;
+
+	/* A header that cannot be read is met again when it is sent. */
+	if (own_length > 0 && own_length <= HEADER_MAX && !content_read(&d->content, own_length, d->arena, &part[1], &err))
+		return false;
+	for (int i = 0; i < 2; i++)
+		while (header_next(&part[i], &f))
+			if (header_is(&f, "TLS-Required") && slice_eq_nocase(slice_trim(f.value), SLICE("No")))
+				return true;
+	return false;
+}
+
 static bool make_generic(struct smtp_delivery *d, struct err *err)
 {
 	const struct smtp_generic *g = d->settings->generic;
@@ -249,8 +270,13 @@ struct smtp_outcome smtp_deliver(struct smtp_delivery *d, struct smtp_cache *cac
 	/* A session is its sender's then, and serves nobody else. */
 	if (d->settings->login && d->settings->login->sender_dependent)
 		a.key = slice_of(arena_printf(d->arena, "%.*s %.*s", SLICE_FMT(a.key), SLICE_FMT(d->job->envelope.sender)));
+	a.lookup.require_tls = d->job->envelope.require_tls && !d->settings->lmtp;
+	if (d->settings->security && d->settings->security->client && !a.lookup.require_tls)
+		a.lookup.tls_optional = wants_any_way(d);
 	smtp_cache_note(cache, a.key);
-	use_kept(&a);
+	/* How a kept connection is secured is not this message's. */
+	if (!a.lookup.require_tls)
+		use_kept(&a);
 	if (d->undecided > 0 && !task_cancelled())
 		use_all(&a);
 	/* Our own shutdown says nothing of the destination; a permanent failure is each message's own. */

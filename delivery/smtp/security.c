@@ -111,7 +111,7 @@ struct finding {
 	struct smtp_policy *policy;
 	struct slice match;           /* names or fingerprints wanted */
 	struct slice server_name;
-	bool by_sts;                  /* the names are there already */
+	bool names_known;             /* that the certificate may have */
 	bool by_table;                /* smtp_tls_policy_maps has spoken: MTA-STS has nothing to say */
 };
 
@@ -388,7 +388,30 @@ static bool find_sts(struct finding *f, struct smtp_failure *failure)
 	f->policy->level = TLS_VERIFY;
 	f->server_name = f->target->host;
 	add_name(&f->policy->wish, names, arena_cstr(f->arena, f->target->host));
-	f->by_sts = true;
+	f->names_known = true;
+	return true;
+}
+
+/* --- REQUIRETLS --- */
+
+/* RFC 8689, section 4.2.1: the exchanger is the domain's beyond doubt, and proves to be it. */
+static bool require_tls(struct finding *f, struct smtp_failure *failure)
+{
+	struct smtp_policy *p = f->policy;
+	const char **names;
+
+	if (p->level >= TLS_FINGERPRINT || (is_dane(p->level) && p->wish.tlsa_count > 0))
+		return true;
+	if (!f->target->secure_mx) {
+		refuse(f, "5.7.30", failure, "REQUIRETLS: neither DNSSEC nor MTA-STS vouches for %.*s", f->target->host);
+		return false;
+	}
+	names = arena_alloc(f->arena, sizeof(*names));
+	p->level = TLS_VERIFY;
+	p->wish.name_count = 0;
+	f->server_name = f->target->host;
+	add_name(&p->wish, names, arena_cstr(f->arena, f->target->host));
+	f->names_known = true;
 	return true;
 }
 
@@ -423,15 +446,25 @@ bool smtp_security_find(const struct smtp_lookup *lookup, struct slice nexthop, 
 			     .domain = bare(nexthop), .target = target, .policy = policy };
 
 	*policy = (struct smtp_policy){ .level = TLS_NONE };
-	if (!security || !security->client)
-		return true;
+	if (!security || !security->client) {
+		if (lookup->require_tls)
+			smtp_fail(failure, lookup->arena, "5.7.30", "REQUIRETLS, and TLS is not configured here");
+		return !lookup->require_tls;
+	}
 	*policy = (struct smtp_policy){ .level = security->level, .reuse = security->reuse };
 	f.server_name = slice_of(security->server_name);
-	if (!find_policy(&f, failure) || (is_dane(policy->level) && !find_dane(&f, failure)))
+	if (!find_policy(&f, failure))
 		return false;
-	if (may_have_sts(&f) && !find_sts(&f, failure))
+	/* RFC 8689, section 4.2.2; what the administrator has set stays. */
+	if (lookup->tls_optional && policy->level == TLS_DANE && !f.by_table)
+		policy->level = TLS_MAY;
+	if ((is_dane(policy->level) && !find_dane(&f, failure)))
 		return false;
-	if ((policy->level == TLS_VERIFY || policy->level == TLS_SECURE) && !f.by_sts)
+	if (!lookup->tls_optional && may_have_sts(&f) && !find_sts(&f, failure))
+		return false;
+	if (lookup->require_tls && !require_tls(&f, failure))
+		return false;
+	if ((policy->level == TLS_VERIFY || policy->level == TLS_SECURE) && !f.names_known)
 		find_names(&f);
 	else if (policy->level == TLS_FINGERPRINT)
 		find_fingerprints(&f);

@@ -54,6 +54,8 @@ struct smtp_lookup {
 	const struct smtp_settings *settings;
 	struct arena *arena;
 	unsigned port;        /* set by smtp_targets_find */
+	bool require_tls;     /* the message's: REQUIRETLS (RFC 8689) */
+	bool tls_optional;    /* the message's: TLS-Required: No, what domains publish is passed over */
 };
 
 /* `client` is a struct ipc_client of the resolver's. */

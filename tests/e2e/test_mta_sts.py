@@ -111,11 +111,11 @@ class MtaSts(unittest.TestCase):
         return mta.start()
 
     @staticmethod
-    def send(mta, *domains):
+    def send(mta, *domains, header=""):
         before = mta.log().count("status=")
         for domain in domains:
             with mta.smtp() as s:
-                s.sendmail("a@example.test", [f"x@{domain}"], "Subject: x\r\n\r\nx\r\n")
+                s.sendmail("a@example.test", [f"x@{domain}"], header + "Subject: x\r\n\r\nx\r\n")
         try:
             wait_until(lambda: mta.log().count("status=") >= before + len(domains), 60, "results")
         except AssertionError as e:
@@ -133,6 +133,11 @@ class MtaSts(unittest.TestCase):
         status = self.send(mta, "unnamed.test", "other-cert.test")
         self.assertEqual(status["unnamed.test"], "deferred (the domain's MTA-STS policy does not name mx.test)")
         self.assertEqual(status["other-cert.test"], "deferred (Server certificate not verified)")
+
+    def test_who_wants_it_delivered_all_the_same(self):
+        """TLS-Required: No (RFC 8689, section 3)."""
+        mta = self.sender()
+        self.assertTrue(self.send(mta, "unnamed.test", header="TLS-Required: No\r\n")["unnamed.test"].startswith("sent"))
 
     def test_policies_that_are_none(self):
         mta = self.sender()

@@ -17,11 +17,13 @@ BAD = ("MEDIUM", "HIGH", "CRITICAL", "FATAL")
 
 
 class Tools(TlsTest):
+    settings = {"tls_preempt_cipherlist": "yes"}  # as in the main.cf that is shipped
+
     def testssl(self, *options):
         out = self.ca.dir + "/findings.json"
         if os.path.exists(out):
             os.unlink(out)
-        subprocess.run(["testssl", "--quiet", "--color", "0", "--warnings", "batch", "--ip", "127.0.0.1", "--nodns", "none", "--phone-out=false",
+        subprocess.run(["testssl", "--quiet", "--color", "0", "--warnings", "batch", "--ip", "127.0.0.1", "--nodns", "none",
                         "--jsonfile", out, "-p", "-S", "-P", "-U", "-f", "--add-ca", self.ca.certificate, *options],
                        stdin=subprocess.DEVNULL, capture_output=True, timeout=560)
         with open(out) as f:
