@@ -248,7 +248,9 @@ static bool make_generic(struct smtp_delivery *d, struct err *err)
 
 struct smtp_outcome smtp_deliver(struct smtp_delivery *d, struct smtp_cache *cache, struct ipc_client *resolver)
 {
-	struct attempt a = { .d = d, .cache = cache, .lookup = { smtp_ask_resolver, resolver, d->settings, d->arena, 0 } };
+	struct attempt a = { .d = d, .cache = cache, 
+			     .lookup = { .query = smtp_ask_resolver, .context = resolver, .settings = d->settings,
+					 .arena = d->arena } };
 	struct smtp_failure failure;
 	struct err err = { 0 };
 
