@@ -8,6 +8,7 @@
 #include "common/mail/header.h"
 #include "delivery/smtp/connect.h"
 #include "delivery/smtp/generic.h"
+#include "delivery/smtp/header_checks.h"
 #include "delivery/smtp/login.h"
 
 #define HEADER_MAX (1u << 20)
@@ -217,7 +218,7 @@ static void settle(struct attempt *a)
 /* RFC 8689, section 3: the sender cares more for delivery than for secrecy. */
 static bool wants_any_way(struct smtp_delivery *d)
 {
-	uint64_t own_length = d->job->layout.replaces_header ? 0 : d->job->layout.content.header_length;
+	uint64_t own_length = d->content.own_header;
 	struct slice part[2] = { d->content.header, SLICE_NONE };
 	struct header_field f;
 	struct err err;
@@ -232,15 +233,17 @@ static bool wants_any_way(struct smtp_delivery *d)
 	return false;
 }
 
-static bool make_generic(struct smtp_delivery *d, struct err *err)
+/* What others are not to see as it stands here: in the header, then all addresses. */
+static bool rewrite_outgoing(struct smtp_delivery *d, struct err *err)
 {
 	const struct smtp_generic *g = d->settings->generic;
-	bool ok;
+	bool ok = !d->settings->header_checks ||
+		  smtp_header_checks_apply(d->settings->header_checks, &d->content, d->job, d->arena, err);
 
-	if (!g)
-		return true;
+	if (!g || !ok)
+		return ok;
 	ok = smtp_generic_address(g, d->arena, &d->sender, err) &&
-	     smtp_generic_content(g, &d->content, d->job, d->arena, err);
+	     smtp_generic_content(g, &d->content, d->arena, err);
 	for (size_t i = 0; ok && i < d->count; i++)
 		ok = smtp_generic_address(g, d->arena, &d->recipient[i].wire, err);
 	return ok;
@@ -262,7 +265,7 @@ struct smtp_outcome smtp_deliver(struct smtp_delivery *d, struct smtp_cache *cac
 		d->recipient[i].recipient = &d->job->envelope.recipients[i];
 		d->recipient[i].wire = d->recipient[i].recipient->address;
 	}
-	if (!content_open(&d->content, d->job, d->settings->line_limit, d->arena, &err) || !make_generic(d, &err)) {
+	if (!content_open(&d->content, d->job, d->settings->line_limit, d->arena, &err) || !rewrite_outgoing(d, &err)) {
 		log_warning("%.*s: %s", SLICE_FMT(d->job->queue_id), err.text);
 		smtp_fail(&failure, d->arena, "4.3.0", "mail system configuration or queue file error");
 		smtp_decide_all(d, DELIVERY_DEFERRED, &failure);
