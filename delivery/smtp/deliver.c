@@ -61,6 +61,21 @@ static void use_kept(struct attempt *a)
 	finish_session(a, s);
 }
 
+/* One session, or the attempt at one, for the domain's report. */
+static void tell(const struct attempt *a, const struct smtp_policy *policy, const struct smtp_session *s,
+		 const struct smtp_failure *failure)
+{
+	struct tlsrpt_event *e = policy->report;
+
+	if (!e)
+		return;
+	e->result = !s ? failure->tls : s->encrypted ? TLSRPT_SUCCESS : TLSRPT_NOT_SUPPORTED;
+	e->reason = !s ? failure->text : SLICE_NONE;
+	/* What did not come as far as TLS says nothing of it. */
+	if (s || failure->tls != TLSRPT_SUCCESS)
+		tlsrpt_tell(a->d->settings->security->reports, e);
+}
+
 /* A greeted session, or NULL; the policy that was found may be given up for a new connection. */
 static struct smtp_session *open_session(struct attempt *a, const struct smtp_target *target,
 					 const struct smtp_policy *policy, bool *without_tls,
@@ -79,6 +94,7 @@ static struct smtp_session *open_session(struct attempt *a, const struct smtp_ta
 	a->sessions++;
 	s = smtp_session_create(stream_of_fd(fd), target, a->key);
 	greeting = smtp_session_greet(s, d->settings, policy, d->arena, failure);
+	tell(a, policy, greeting == SMTP_GREETED ? s : NULL, failure);
 	if (greeting == SMTP_GREETED)
 		return s;
 	*without_tls = greeting == SMTP_WITHOUT_TLS;
@@ -121,6 +137,8 @@ static struct smtp_session *reach_target(struct attempt *a, const struct smtp_ta
 	if (!smtp_security_find(&a->lookup, a->nexthop, target, &policy, failure) ||
 	    !find_account(a, target, &account, &policy.account, failure)) {
 		log_info("%.*s: %.*s", SLICE_FMT(a->d->job->queue_id), SLICE_FMT(failure->text));
+		if (policy.level != TLS_NONE || policy.report)
+			tell(a, &policy, NULL, failure);
 		return NULL;
 	}
 	plain.account = policy.account;

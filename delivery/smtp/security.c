@@ -81,6 +81,7 @@ bool smtp_security_load(struct smtp_security *s, const struct config *config, bo
 	s->policies = table_list_open(config_text(config, name_of(name, lmtp, "tls_policy_maps")), err);
 	if (!s->policies)
 		return false;
+	s->tlsrpt = !lmtp && config_bool(config, "smtp_tlsrpt_enable");
 	s->mta_sts = !lmtp && config_bool(config, "smtp_mta_sts");
 	if (s->mta_sts && s->level == TLS_NONE)
 		return err_set(err, ERR_SYNTAX, "smtp_mta_sts = yes needs smtp_tls_security_level = may or above");
@@ -94,6 +95,8 @@ void smtp_security_start(struct smtp_security *s, ipc_connect_fn *connect)
 {
 	if (s->client)
 		tls_client_start(s->client, connect);
+	if (s->tlsrpt)
+		s->reports = ipc_client_create("tlsrpt", &tlsrpt_protocol, connect);
 	if (s->mta_sts)
 		s->sts = ipc_client_create("mtasts", &mtasts_protocol, connect);
 }
@@ -268,6 +271,43 @@ static void find_server_name(struct finding *f)
 		f->policy->wish.server_name = arena_cstr(f->arena, name);
 }
 
+/* --- reports --- */
+
+/* Domains alone are reported to, not next hops that the administrator has named. */
+static void begin_report(struct finding *f)
+{
+	struct tlsrpt_event *e;
+
+	if (!f->security->reports || f->domain.len == 0 || f->target->port == 0 || f->nexthop.ptr[0] == '[' ||
+	    !address_is_ascii(f->domain) || !address_valid_hostname(f->domain))
+		return;
+	e = arena_alloc(f->arena, sizeof(*e));
+	e->domain = arena_slice(f->arena, f->domain);
+	e->host = f->target->host;
+	e->address = f->target->text;
+	f->policy->report = e;
+}
+
+static void note_tlsa(struct finding *f)
+{
+	struct tlsrpt_event *e = f->policy->report;
+	const struct tls_wish *wish = &f->policy->wish;
+
+	if (!e)
+		return;
+	e->policy = TLSRPT_TLSA;
+	for (size_t i = 0; i < wish->tlsa_count && e->string_count < TLSRPT_LIST_MAX; i++) {
+		struct str text = { 0 };
+		struct slice data = wish->tlsa[i];
+
+		for (size_t k = 0; k < data.len && k < 200; k++)
+			str_printf(&text, k < 3 ? "%u " : "%02x", (unsigned char)data.ptr[k]);
+		e->strings[e->string_count++] = arena_slice(f->arena, str_slice(&text));
+		str_free(&text);
+	}
+	e->mx[e->mx_count++] = f->target->host;
+}
+
 /* --- DANE --- */
 
 static bool is_dane(enum tls_level level)
@@ -286,6 +326,7 @@ static bool ask_tlsa(const struct finding *f, struct slice host, struct dns_answ
 		return true;
 	/* Whoever can suppress the answer must not gain by it (RFC 7672, section 2.1.2). */
 	refuse(f, "4.7.5", failure, "TLSA lookup error for %.*s", f->target->host);
+	failure->tls = answer->status == DNS_BOGUS ? TLSRPT_DNSSEC_INVALID : TLSRPT_VALIDATION_FAILURE;
 	return false;
 }
 
@@ -342,7 +383,10 @@ static bool find_dane(struct finding *f, struct smtp_failure *failure)
 	if (answer.status != DNS_OK || !answer.secure || answer.count == 0)
 		return without_dane(f, TLS_MAY, failure);
 	/* Records that nobody can use still promise TLS. */
-	if (take_tlsa(f, &answer) == 0)
+	const bool usable = take_tlsa(f, &answer) > 0;
+
+	note_tlsa(f);
+	if (!usable)
 		return without_dane(f, TLS_ENCRYPT, failure);
 	add_name(&f->policy->wish, names, arena_cstr(f->arena, base));
 	if (t->secure_mx && f->domain.len > 0)
@@ -362,6 +406,22 @@ static bool may_have_sts(const struct finding *f)
 	       address_valid_hostname(f->domain);
 }
 
+/* For a report. */
+static void note_sts(struct finding *f, const struct sts_policy *policy)
+{
+	struct tlsrpt_event *e = f->policy->report;
+
+	if (!e || policy->mode == STS_NONE)
+		return;
+	e->policy = TLSRPT_STS;
+	e->strings[e->string_count++] = SLICE("version: STSv1");
+	e->strings[e->string_count++] = slice_of(arena_printf(f->arena, "mode: %s", sts_mode_text(policy->mode)));
+	for (size_t i = 0; i < policy->mx_count && e->string_count < TLSRPT_LIST_MAX; i++) {
+		e->strings[e->string_count++] = slice_of(arena_printf(f->arena, "mx: %.*s", SLICE_FMT(policy->mx[i])));
+		e->mx[e->mx_count++] = policy->mx[i];
+	}
+}
+
 /* RFC 8461, section 4: the policy names the exchanger, whose certificate names it too. */
 static bool find_sts(struct finding *f, struct smtp_failure *failure)
 {
@@ -379,10 +439,12 @@ static bool find_sts(struct finding *f, struct smtp_failure *failure)
 		named = sts_pattern_has(policy.mx[i], f->target->host);
 	if (policy.mode == STS_TESTING && !named)
 		log_info("MTA-STS policy of %.*s (testing) does not name %.*s", SLICE_FMT(f->domain), SLICE_FMT(f->target->host));
+	note_sts(f, &policy);
 	if (policy.mode != STS_ENFORCE)
 		return true;
 	if (!named) {
 		refuse(f, "4.7.5", failure, "the domain's MTA-STS policy does not name %.*s", f->target->host);
+		failure->tls = TLSRPT_VALIDATION_FAILURE;
 		return false;
 	}
 	f->policy->level = TLS_VERIFY;
@@ -455,6 +517,8 @@ bool smtp_security_find(const struct smtp_lookup *lookup, struct slice nexthop, 
 	f.server_name = slice_of(security->server_name);
 	if (!find_policy(&f, failure))
 		return false;
+	if (!f.by_table)
+		begin_report(&f);
 	/* RFC 8689, section 4.2.2; what the administrator has set stays. */
 	if (lookup->tls_optional && policy->level == TLS_DANE && !f.by_table)
 		policy->level = TLS_MAY;

@@ -7,11 +7,13 @@
 
 #include "common/base/arena.h"
 #include "common/net/ipc.h"
+#include "common/proto/tlsrpt_proto.h"
 #include "delivery/smtp/settings.h"
 
 /* Why something did not work, for results. */
 struct smtp_failure {
 	bool permanent;
+	enum tlsrpt_result tls; /* what a report on TLS says of it; TLSRPT_SUCCESS: nothing */
 	char dsn[12];
 	struct slice text;    /* the log's */
 	struct slice remote;  /* the server's reply, or empty */
