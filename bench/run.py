@@ -6,6 +6,7 @@ import tempfile
 
 import big
 import idle
+import rcpt
 import relay
 import resolver
 import tables
@@ -67,6 +68,13 @@ def encrypted():
     row("idle TLS session (2000; Postfix: 100)", f"{ours:.1f}", f"{theirs:.0f}", "KiB", f"{theirs / ours:.0f} x", "at most 80 KiB")
 
 
+def recipients():
+    for with_policy in (False, True):
+        ours, theirs = rcpt.run(Postrider, with_policy), rcpt.run(Postfix, with_policy)
+        row(f"RCPT, ten restrictions{', one a policy service' if with_policy else ''}: CPU", f"{ours:.0f}", f"{theirs:.0f}", "us",
+            f"{theirs / ours:.1f} x", "at least 4 x")
+
+
 def lookup_tables():
     for kind, figures in tables.run(BUILD):
         for what, wanted in (("build", "not slower"), ("lookup", "")):
@@ -76,7 +84,7 @@ def lookup_tables():
 
 def main():
     print(f"{'':<44} {'Postrider':>10} {'Postfix':>10}")
-    for part in (relaying, sessions, questions, message, encrypted, lookup_tables):
+    for part in (relaying, sessions, questions, message, encrypted, recipients, lookup_tables):
         part()
 
 

@@ -7,10 +7,12 @@
 #define POSTRIDER_CLEANUP_SUBMISSION_H
 
 #include "cleanup/headers.h"
+#include "cleanup/sign.h"
 #include "cleanup/recipients.h"
 #include "cleanup/spares.h"
 
 struct submission_settings {
+	struct sign_settings sign;
 	struct headers_settings headers;
 	int directory;                  /* queue/ */
 	uint64_t message_size_limit;    /* 0: none */
@@ -20,6 +22,8 @@ struct submission_settings {
 	struct recipients_settings recipients;
 	void (*committed)(const char *queue_id);    /* the message is durable: qmgr is to be told */
 	void (*busy)(int change);                   /* process_busy, or NULL */
+	bool (*flooded)(void);                      /* qmgr cannot keep up; or NULL */
+	double flow_delay;                          /* in_flow_delay */
 };
 
 void submission_start(const struct submission_settings *settings);

@@ -36,6 +36,7 @@ static struct {
 	struct smtpd_tls tls;
 	struct smtpd_auth auth;
 	struct client_limits limits;
+	struct authentication authentication;
 	struct ipc_client *cleanup, *resolver, *qmgr;
 	bool name_lookup;
 	struct task_group sessions, background;
@@ -229,6 +230,12 @@ static bool judge_oddity(void *context, enum smtpd_oddity oddity, const char *af
 	return screen_event(served->screening, oddity, after, text, reply);
 }
 
+static bool authenticate(void *context, const struct authentication_message *message,
+			 struct authentication_effect *effect, struct smtp_reply *reply)
+{
+	return authentication_check(&server.authentication, message, effect, reply);
+}
+
 static bool count_event(void *context, enum smtpd_event event, const struct policy_client *client, struct smtp_reply *reply)
 {
 	struct served *served = context;
@@ -298,7 +305,8 @@ static void serve(void *arg)
 	struct connection *c = arg;
 	struct arena *arena = arena_create(256);
 	struct served served = { .count = { .limits = &server.limits } };
-	struct smtpd_ops ops = { .context = &served, .ask = ask_policy, .count = count_event, .flush = flush_site, .open = file_open,
+	struct smtpd_ops ops = { .context = &served, .ask = ask_policy, .count = count_event,
+				 .authenticate = authenticate, .flush = flush_site, .open = file_open,
 				 .queue_id = file_queue_id,
 				 .descriptor = file_descriptor, .commit = file_commit, .abort = file_abort };
 	struct policy_client client = { .address = c->address, .port = c->port, .server_address = c->server_address,
@@ -512,6 +520,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 		.forbid_unauth_pipelining = config_bool(c, "smtpd_forbid_unauth_pipelining"),
 	};
 	if (!load_upstream(c, err) || !screen_load(c, &server.screen, err) || !load_tls(info, err) || !load_auth(info, err) ||
+	    !authentication_load(&server.authentication, c, err) ||
 	    !client_limits_load(&server.limits, c, info->service, err))
 		return false;
 	server.session_limit = info->process_limit > 0 ? info->process_limit : config_int(c, "smtpd_session_limit");
@@ -533,7 +542,8 @@ static void watch_tables(void *arg)
 		if (process_retiring())
 			return;
 		if (policy_changed(server.policy) || match_list_changed(server.bare_lf_exclusions) ||
-		    match_list_changed(server.limits.exceptions) || (server.screen && screen_changed(server.screen))) {
+		    match_list_changed(server.limits.exceptions) || (server.screen && screen_changed(server.screen)) ||
+		    authentication_changed(&server.authentication)) {
 			process_retire("table changed");
 			return;
 		}
@@ -550,6 +560,7 @@ static void start(const struct process_info *info)
 	server.resolver = ipc_client_create("resolver", &resolver_protocol, process_connect);
 	server.qmgr = ipc_client_create("qmgr", &qmgr_protocol, process_connect);
 	policy_connect(server.policy, process_connect);
+	authentication_connect(&server.authentication, process_connect);
 	client_limits_connect(&server.limits, process_connect);
 	task_spawn(&server.background, watch_tables, NULL);
 }

@@ -23,9 +23,10 @@ static const struct {
 	{ 32, offsetof(struct message_envelope, no_address_mappings) },
 	{ 64, offsetof(struct message_envelope, no_header_body_checks) },
 	{ 128, offsetof(struct message_envelope, show_login) },
-	{ 1 << 18, offsetof(struct message_envelope, require_tls) },
 	{ 1 << 16, offsetof(struct message_envelope, by_return) },
 	{ 1 << 17, offsetof(struct message_envelope, by_trace) },
+	{ 1 << 18, offsetof(struct message_envelope, foreign) },
+	{ 1 << 19, offsetof(struct message_envelope, require_tls) },
 };
 #define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
 
