@@ -10,6 +10,7 @@ import rcpt
 import relay
 import resolver
 import tables
+import tls
 from servers import Postfix, Postrider
 
 BUILD = os.environ["POSTRIDER_BUILD"]
@@ -53,6 +54,20 @@ def message():
         "", f"at most 3 x its reader's {reader * 1e3:.0f} ms ({both * 1e3:.0f} with the writer)")
 
 
+def encrypted():
+    figures = {"ours": tls.run(Postrider), "open": tls.run(Postrider, smtpd_tls_key_isolation="no"), "theirs": tls.run(Postfix)}
+    for what, text, unit, wanted in (
+            ("full_rate", "full TLS 1.3 handshakes (P-256) a second", "/s", ""), ("full_cpu", "  CPU each", "us", ""),
+            ("resumed_rate", "resumed handshakes a second", "/s", ""), ("resumed_cpu", "  CPU each", "us", ""),
+            ("messages", "messages a second over one TLS session", "/s", "")):
+        ours, theirs = figures["ours"][what], figures["theirs"][what]
+        row(text, f"{ours:.0f}", f"{theirs:.0f}", unit, f"{(theirs / ours) if unit == 'us' else (ours / theirs):.1f} x", wanted)
+        if what in ("full_rate", "full_cpu"):
+            row("  with the key in smtpd", f"{figures['open'][what]:.0f}", "-", unit, "", "")
+    ours, theirs = tls.memory(Postrider, 2000), tls.memory(Postfix, 100, default_process_limit="200")
+    row("idle TLS session (2000; Postfix: 100)", f"{ours:.1f}", f"{theirs:.0f}", "KiB", f"{theirs / ours:.0f} x", "at most 80 KiB")
+
+
 def recipients():
     for with_policy in (False, True):
         ours, theirs = rcpt.run(Postrider, with_policy), rcpt.run(Postfix, with_policy)
@@ -69,7 +84,7 @@ def lookup_tables():
 
 def main():
     print(f"{'':<44} {'Postrider':>10} {'Postfix':>10}")
-    for part in (relaying, sessions, questions, message, recipients, lookup_tables):
+    for part in (relaying, sessions, questions, message, encrypted, recipients, lookup_tables):
         part()
 
 

@@ -83,7 +83,7 @@ static void describe(struct slice text, struct message_content *content)
 /* A notice's way: who gets it, from whom. */
 struct letter {
 	struct slice to, sender;
-	bool smtputf8;
+	bool smtputf8, require_tls;
 	const char *what;          /* in the log */
 };
 
@@ -91,7 +91,7 @@ static bool submit(const struct work *w, const struct letter *letter, struct sli
 {
 	struct message_recipient to = { .address = letter->to, .status = RECIPIENT_PENDING, .notify = NOTIFY_NEVER };
 	struct message_envelope envelope = { .origin = ORIGIN_BOUNCE, .sender = letter->sender, .recipients = &to,
-					     .recipient_count = 1, .smtputf8 = letter->smtputf8,
+					     .recipient_count = 1, .smtputf8 = letter->smtputf8, .require_tls = letter->require_tls,
 					     .arrival = loop_now() };
 	struct cleanup_session session;
 	struct cleanup_refusal refusal = { 0 };
@@ -148,7 +148,8 @@ static bool send_one(const struct subject *s, struct notice *n, const struct let
 	n->now = s->now;
 	n->retry_until = s->envelope.arrival + me.lifetime;
 	/* RET speaks of failures; what has arrived, or will, nobody needs a copy of. */
-	n->header_only = n->postmaster || w->kind != NOTICE_FAILURE || s->envelope.ret == RET_HDRS ||
+	/* RFC 8689, section 5: what was to be kept from others does not come back in full. */
+	n->header_only = n->postmaster || s->envelope.require_tls || w->kind != NOTICE_FAILURE || s->envelope.ret == RET_HDRS ||
 			 s->layout.content.length > me.size_limit;
 	ok = read_original(w, &s->layout, n->header_only, &original, err);
 	if (ok) {
@@ -176,7 +177,7 @@ static bool send_verp(const struct subject *s, struct err *err)
 			continue;
 		verp_sender(&to, e->verp, e->sender, r->original.len ? r->original : r->address);
 		ok = send_one(s, &n,
-			      &(struct letter){ str_slice(&to), SLICE_NONE, e->smtputf8, sender_words[s->work->kind] }, err);
+			      &(struct letter){ str_slice(&to), SLICE_NONE, e->smtputf8, e->require_tls, sender_words[s->work->kind] }, err);
 		str_free(&to);
 	}
 	return ok;
@@ -187,7 +188,7 @@ static bool send_to_postmaster(const struct subject *s, const char *to, const ch
 	struct notice n = { .only = NOTICE_ALL, .postmaster = true };
 
 	return send_one(s, &n,
-			&(struct letter){ slice_of(to), slice_of(me.double_bounce), s->envelope.smtputf8, what }, err);
+			&(struct letter){ slice_of(to), slice_of(me.double_bounce), s->envelope.smtputf8, false, what }, err);
 }
 
 /* A copy is no reason to tell the sender once more. */
@@ -242,7 +243,7 @@ static bool make_notice(const struct work *w, struct err *err)
 		if (!send_verp(&s, err))
 			return false;
 	} else if (!send_one(&s, &n,
-			     &(struct letter){ s.envelope.sender, SLICE_NONE, s.envelope.smtputf8, sender_words[w->kind] },
+			     &(struct letter){ s.envelope.sender, SLICE_NONE, s.envelope.smtputf8, s.envelope.require_tls, sender_words[w->kind] },
 			     err)) {
 		return false;
 	}

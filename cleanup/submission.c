@@ -68,6 +68,8 @@ static const struct {
 	{ "smtpd", ORIGIN_SMTP },
 	{ "pickup", ORIGIN_LOCAL },
 	{ "bounce", ORIGIN_BOUNCE },
+	{ "auth", ORIGIN_BOUNCE },
+	{ "tlsrpt", ORIGIN_BOUNCE },
 	{ "local", ORIGIN_FORWARD },
 };
 

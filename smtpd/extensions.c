@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* DELIVERBY (RFC 2852) and XVERP, parameters of MAIL; ETRN (RFC 1985). */
+/* REQUIRETLS (RFC 8689), DELIVERBY (RFC 2852) and XVERP, parameters of MAIL; ETRN (RFC 1985). */
 #include "common/base/log.h"
 #include "common/base/task.h"
 #include "common/mail/address.h"
@@ -22,6 +22,9 @@ static bool may_verp(const struct session *s)
 
 void session_announce_extensions(struct session *s, struct str *out)
 {
+	/* Over TLS only (RFC 8689, section 2). */
+	if (s->tls)
+		str_append_text(out, "250-REQUIRETLS\r\n");
 	if (s->settings->deliver_by)
 		str_append_text(out, "250-DELIVERBY\r\n");
 	if (may_verp(s))
@@ -54,6 +57,11 @@ bool session_take_extension(struct session *s, struct transaction *t, struct sli
 			    const char **problem)
 {
 	*problem = NULL;
+	if (slice_eq_nocase(name, SLICE("REQUIRETLS")) && s->tls) {
+		t->envelope.require_tls = true;
+		*problem = value.len > 0 ? "Bad REQUIRETLS parameter syntax" : NULL;
+		return true;
+	}
 	if (slice_eq_nocase(name, SLICE("BY")) && s->settings->deliver_by) {
 		*problem = take_by(&t->envelope, value);
 		return true;

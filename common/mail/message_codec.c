@@ -26,6 +26,7 @@ static const struct {
 	{ 1 << 16, offsetof(struct message_envelope, by_return) },
 	{ 1 << 17, offsetof(struct message_envelope, by_trace) },
 	{ 1 << 18, offsetof(struct message_envelope, foreign) },
+	{ 1 << 19, offsetof(struct message_envelope, require_tls) },
 };
 #define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
 

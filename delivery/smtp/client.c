@@ -107,6 +107,8 @@ static void put_mail(struct transaction *t, struct str *out)
 	/* RFC 4954, section 5: we vouch for nobody. */
 	if (t->s->logged_in)
 		str_append(out, SLICE(" AUTH=<>"));
+	if ((features & SMTP_REQUIRETLS) && e->require_tls)
+		str_append(out, SLICE(" REQUIRETLS"));
 	if ((features & SMTP_SMTPUTF8) && e->smtputf8)
 		str_append(out, SLICE(" SMTPUTF8"));
 	if (features & SMTP_DSN) {
@@ -535,6 +537,12 @@ static bool acceptable(struct smtp_delivery *d, const struct smtp_session *s)
 	/* RFC 2852 section 4.1.4.2: whoever comes next would not return it in time. */
 	if (d->job->envelope.by_return && !d->settings->lmtp && !(s->features & SMTP_DELIVERBY)) {
 		smtp_fail(&f, d->arena, "5.3.3", "delivery by a time is required, but was not offered by host %s", s->name);
+		f.relay = arena_slice(d->arena, slice_of(s->relay));
+		smtp_decide_all(d, DELIVERY_BOUNCED, &f);
+	}
+	/* LMTP is the last step, and its server is ours. */
+	if (d->job->envelope.require_tls && !d->settings->lmtp && !(s->verified && s->features & SMTP_REQUIRETLS)) {
+		smtp_fail(&f, d->arena, "5.7.30", "REQUIRETLS is required, but was not offered by host %s", s->name);
 		f.relay = arena_slice(d->arena, slice_of(s->relay));
 		smtp_decide_all(d, DELIVERY_BOUNCED, &f);
 	}

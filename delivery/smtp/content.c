@@ -169,6 +169,7 @@ bool content_open(struct content *c, const struct delivery_job *job, size_t line
 	*c = (struct content){ .fd = job->fd };
 	c->offset = MESSAGE_CONTENT_OFFSET + skip;
 	c->length = l->content.length - skip;
+	c->own_header = l->replaces_header ? 0 : l->content.header_length;
 	c->plain = !l->content.leading_dots && (line_limit == 0 || l->content.longest_line <= line_limit);
 	if (l->header_length > INT32_MAX)
 		return err_set(err, ERR_TEMPORARY, "queue file has an impossible header");
@@ -227,6 +228,7 @@ void content_replace_header(struct content *c, struct slice header, uint64_t ski
 	c->length -= skip;
 	if (c->memory.ptr)
 		c->memory = slice_sub(c->memory, (size_t)skip, c->memory.len);
+	c->own_header -= skip < c->own_header ? skip : c->own_header;
 	c->size = c->header.len + c->length;
 }
 

@@ -37,6 +37,7 @@ struct content {
 	uint64_t length;
 	bool plain;           /* the rest may go out as it is */
 	bool open_end;        /* the rest has no CRLF at its end */
+	uint64_t own_header;  /* first bytes of the rest that are header; 0 when the block stands for it */
 	uint64_t size;        /* bytes on the wire as BDAT, and for SIZE= */
 	bool header_utf8;     /* some byte above 127 in the header */
 };

@@ -5,9 +5,13 @@
 
 #include "common/base/log.h"
 #include "common/base/task.h"
+#include "common/mail/header.h"
 #include "delivery/smtp/connect.h"
 #include "delivery/smtp/generic.h"
+#include "delivery/smtp/header_checks.h"
 #include "delivery/smtp/login.h"
+
+#define HEADER_MAX (1u << 20)
 
 struct attempt {
 	struct smtp_delivery *d;
@@ -57,6 +61,21 @@ static void use_kept(struct attempt *a)
 	finish_session(a, s);
 }
 
+/* One session, or the attempt at one, for the domain's report. */
+static void tell(const struct attempt *a, const struct smtp_policy *policy, const struct smtp_session *s,
+		 const struct smtp_failure *failure)
+{
+	struct tlsrpt_event *e = policy->report;
+
+	if (!e)
+		return;
+	e->result = !s ? failure->tls : s->encrypted ? TLSRPT_SUCCESS : TLSRPT_NOT_SUPPORTED;
+	e->reason = !s ? failure->text : SLICE_NONE;
+	/* What did not come as far as TLS says nothing of it. */
+	if (s || failure->tls != TLSRPT_SUCCESS)
+		tlsrpt_tell(a->d->settings->security->reports, e);
+}
+
 /* A greeted session, or NULL; the policy that was found may be given up for a new connection. */
 static struct smtp_session *open_session(struct attempt *a, const struct smtp_target *target,
 					 const struct smtp_policy *policy, bool *without_tls,
@@ -75,6 +94,7 @@ static struct smtp_session *open_session(struct attempt *a, const struct smtp_ta
 	a->sessions++;
 	s = smtp_session_create(stream_of_fd(fd), target, a->key);
 	greeting = smtp_session_greet(s, d->settings, policy, d->arena, failure);
+	tell(a, policy, greeting == SMTP_GREETED ? s : NULL, failure);
 	if (greeting == SMTP_GREETED)
 		return s;
 	*without_tls = greeting == SMTP_WITHOUT_TLS;
@@ -117,6 +137,8 @@ static struct smtp_session *reach_target(struct attempt *a, const struct smtp_ta
 	if (!smtp_security_find(&a->lookup, a->nexthop, target, &policy, failure) ||
 	    !find_account(a, target, &account, &policy.account, failure)) {
 		log_info("%.*s: %.*s", SLICE_FMT(a->d->job->queue_id), SLICE_FMT(failure->text));
+		if (policy.level != TLS_NONE || policy.report)
+			tell(a, &policy, NULL, failure);
 		return NULL;
 	}
 	plain.account = policy.account;
@@ -211,15 +233,35 @@ static void settle(struct attempt *a)
 	}
 }
 
-static bool make_generic(struct smtp_delivery *d, struct err *err)
+/* RFC 8689, section 3: the sender cares more for delivery than for secrecy. */
+static bool wants_any_way(struct smtp_delivery *d)
+{
+	uint64_t own_length = d->content.own_header;
+	struct slice part[2] = { d->content.header, SLICE_NONE };
+	struct header_field f;
+	struct err err;
+
+	/* A header that cannot be read is met again when it is sent. */
+	if (own_length > 0 && own_length <= HEADER_MAX && !content_read(&d->content, own_length, d->arena, &part[1], &err))
+		return false;
+	for (int i = 0; i < 2; i++)
+		while (header_next(&part[i], &f))
+			if (header_is(&f, "TLS-Required") && slice_eq_nocase(slice_trim(f.value), SLICE("No")))
+				return true;
+	return false;
+}
+
+/* What others are not to see as it stands here: in the header, then all addresses. */
+static bool rewrite_outgoing(struct smtp_delivery *d, struct err *err)
 {
 	const struct smtp_generic *g = d->settings->generic;
-	bool ok;
+	bool ok = !d->settings->header_checks ||
+		  smtp_header_checks_apply(d->settings->header_checks, &d->content, d->job, d->arena, err);
 
-	if (!g)
-		return true;
+	if (!g || !ok)
+		return ok;
 	ok = smtp_generic_address(g, d->arena, &d->sender, err) &&
-	     smtp_generic_content(g, &d->content, d->job, d->arena, err);
+	     smtp_generic_content(g, &d->content, d->arena, err);
 	for (size_t i = 0; ok && i < d->count; i++)
 		ok = smtp_generic_address(g, d->arena, &d->recipient[i].wire, err);
 	return ok;
@@ -227,7 +269,9 @@ static bool make_generic(struct smtp_delivery *d, struct err *err)
 
 struct smtp_outcome smtp_deliver(struct smtp_delivery *d, struct smtp_cache *cache, struct ipc_client *resolver)
 {
-	struct attempt a = { .d = d, .cache = cache, .lookup = { smtp_ask_resolver, resolver, d->settings, d->arena, 0 } };
+	struct attempt a = { .d = d, .cache = cache, 
+			     .lookup = { .query = smtp_ask_resolver, .context = resolver, .settings = d->settings,
+					 .arena = d->arena } };
 	struct smtp_failure failure;
 	struct err err = { 0 };
 
@@ -239,7 +283,7 @@ struct smtp_outcome smtp_deliver(struct smtp_delivery *d, struct smtp_cache *cac
 		d->recipient[i].recipient = &d->job->envelope.recipients[i];
 		d->recipient[i].wire = d->recipient[i].recipient->address;
 	}
-	if (!content_open(&d->content, d->job, d->settings->line_limit, d->arena, &err) || !make_generic(d, &err)) {
+	if (!content_open(&d->content, d->job, d->settings->line_limit, d->arena, &err) || !rewrite_outgoing(d, &err)) {
 		log_warning("%.*s: %s", SLICE_FMT(d->job->queue_id), err.text);
 		smtp_fail(&failure, d->arena, "4.3.0", "mail system configuration or queue file error");
 		smtp_decide_all(d, DELIVERY_DEFERRED, &failure);
@@ -249,8 +293,13 @@ struct smtp_outcome smtp_deliver(struct smtp_delivery *d, struct smtp_cache *cac
 	/* A session is its sender's then, and serves nobody else. */
 	if (d->settings->login && d->settings->login->sender_dependent)
 		a.key = slice_of(arena_printf(d->arena, "%.*s %.*s", SLICE_FMT(a.key), SLICE_FMT(d->job->envelope.sender)));
+	a.lookup.require_tls = d->job->envelope.require_tls && !d->settings->lmtp;
+	if (d->settings->security && d->settings->security->client && !a.lookup.require_tls)
+		a.lookup.tls_optional = wants_any_way(d);
 	smtp_cache_note(cache, a.key);
-	use_kept(&a);
+	/* How a kept connection is secured is not this message's. */
+	if (!a.lookup.require_tls)
+		use_kept(&a);
 	if (d->undecided > 0 && !task_cancelled())
 		use_all(&a);
 	/* Our own shutdown says nothing of the destination; a permanent failure is each message's own. */

@@ -176,10 +176,9 @@ static int change_fields(const struct smtp_generic *g, struct slice *block, stru
 	return changed;
 }
 
-bool smtp_generic_content(const struct smtp_generic *g, struct content *c, const struct delivery_job *job,
-			  struct arena *arena, struct err *err)
+bool smtp_generic_content(const struct smtp_generic *g, struct content *c, struct arena *arena, struct err *err)
 {
-	uint64_t own_length = job->layout.replaces_header ? 0 : job->layout.content.header_length;
+	uint64_t own_length = c->own_header;
 	struct slice block = c->header, own;
 	struct str out = { 0 };
 	int first, second;

@@ -27,7 +27,7 @@ bool smtp_generic_changed(const struct smtp_generic *generic);
 bool smtp_generic_address(const struct smtp_generic *generic, struct arena *arena, struct slice *address,
 			  struct err *err) MUST_USE;
 /* The same with all addresses of the header. */
-bool smtp_generic_content(const struct smtp_generic *generic, struct content *content, const struct delivery_job *job,
-			  struct arena *arena, struct err *err) MUST_USE;
+bool smtp_generic_content(const struct smtp_generic *generic, struct content *content, struct arena *arena,
+			  struct err *err) MUST_USE;
 
 #endif

@@ -232,6 +232,16 @@ static void retire(void)
 	}
 }
 
+static bool load_header_checks(const struct config *config, struct err *err)
+{
+	const char *checks = config_text(config, me.settings.lmtp ? "lmtp_header_checks" : "smtp_header_checks");
+
+	if (!*checks)
+		return true;
+	me.settings.header_checks = table_list_open(checks, err);
+	return me.settings.header_checks != NULL;
+}
+
 static bool open_settings(const struct process_info *info, struct err *err)
 {
 	bool log_in, generic;
@@ -246,6 +256,8 @@ static bool open_settings(const struct process_info *info, struct err *err)
 	    !smtp_generic_load(&me.generic, info->config, me.settings.lmtp, &generic, err))
 		return false;
 	me.settings.security = &me.security;
+	if (!load_header_checks(info->config, err))
+		return false;
 	me.soft_bounce = config_bool(info->config, "soft_bounce");
 	me.settings.login = log_in ? &me.login : NULL;
 	me.settings.generic = generic ? &me.generic : NULL;
@@ -256,6 +268,7 @@ static void watch_tables(void *arg)
 {
 	while (task_sleep(TABLE_CHECK) == TASK_READY && !process_retiring())
 		if (table_list_changed(me.security.policies) || (me.settings.login && smtp_login_changed(&me.login)) ||
+		    (me.settings.header_checks && table_list_changed(me.settings.header_checks)) ||
 		    (me.settings.generic && smtp_generic_changed(&me.generic)))
 			process_retire("table changed");
 }

@@ -87,7 +87,7 @@ static struct smtp_settings settings;
 /* "10.0.0.1 10.0.0.2", or "5.4.4 text". */
 static const char *find(const char *nexthop, struct arena *arena)
 {
-	struct smtp_lookup lookup = { ask, NULL, &settings, arena, 0 };
+	struct smtp_lookup lookup = { .query = ask, .settings = &settings, .arena = arena };
 	struct smtp_target_list list;
 	struct smtp_failure failure;
 	char *text = arena_strdup(arena, "");

@@ -81,6 +81,7 @@ bool smtp_security_load(struct smtp_security *s, const struct config *config, bo
 	s->policies = table_list_open(config_text(config, name_of(name, lmtp, "tls_policy_maps")), err);
 	if (!s->policies)
 		return false;
+	s->tlsrpt = !lmtp && config_bool(config, "smtp_tlsrpt_enable");
 	s->mta_sts = !lmtp && config_bool(config, "smtp_mta_sts");
 	if (s->mta_sts && s->level == TLS_NONE)
 		return err_set(err, ERR_SYNTAX, "smtp_mta_sts = yes needs smtp_tls_security_level = may or above");
@@ -94,6 +95,8 @@ void smtp_security_start(struct smtp_security *s, ipc_connect_fn *connect)
 {
 	if (s->client)
 		tls_client_start(s->client, connect);
+	if (s->tlsrpt)
+		s->reports = ipc_client_create("tlsrpt", &tlsrpt_protocol, connect);
 	if (s->mta_sts)
 		s->sts = ipc_client_create("mtasts", &mtasts_protocol, connect);
 }
@@ -111,7 +114,7 @@ struct finding {
 	struct smtp_policy *policy;
 	struct slice match;           /* names or fingerprints wanted */
 	struct slice server_name;
-	bool by_sts;                  /* the names are there already */
+	bool names_known;             /* that the certificate may have */
 	bool by_table;                /* smtp_tls_policy_maps has spoken: MTA-STS has nothing to say */
 };
 
@@ -268,6 +271,43 @@ static void find_server_name(struct finding *f)
 		f->policy->wish.server_name = arena_cstr(f->arena, name);
 }
 
+/* --- reports --- */
+
+/* Domains alone are reported to, not next hops that the administrator has named. */
+static void begin_report(struct finding *f)
+{
+	struct tlsrpt_event *e;
+
+	if (!f->security->reports || f->domain.len == 0 || f->target->port == 0 || f->nexthop.ptr[0] == '[' ||
+	    !address_is_ascii(f->domain) || !address_valid_hostname(f->domain))
+		return;
+	e = arena_alloc(f->arena, sizeof(*e));
+	e->domain = arena_slice(f->arena, f->domain);
+	e->host = f->target->host;
+	e->address = f->target->text;
+	f->policy->report = e;
+}
+
+static void note_tlsa(struct finding *f)
+{
+	struct tlsrpt_event *e = f->policy->report;
+	const struct tls_wish *wish = &f->policy->wish;
+
+	if (!e)
+		return;
+	e->policy = TLSRPT_TLSA;
+	for (size_t i = 0; i < wish->tlsa_count && e->string_count < TLSRPT_LIST_MAX; i++) {
+		struct str text = { 0 };
+		struct slice data = wish->tlsa[i];
+
+		for (size_t k = 0; k < data.len && k < 200; k++)
+			str_printf(&text, k < 3 ? "%u " : "%02x", (unsigned char)data.ptr[k]);
+		e->strings[e->string_count++] = arena_slice(f->arena, str_slice(&text));
+		str_free(&text);
+	}
+	e->mx[e->mx_count++] = f->target->host;
+}
+
 /* --- DANE --- */
 
 static bool is_dane(enum tls_level level)
@@ -286,6 +326,7 @@ static bool ask_tlsa(const struct finding *f, struct slice host, struct dns_answ
 		return true;
 	/* Whoever can suppress the answer must not gain by it (RFC 7672, section 2.1.2). */
 	refuse(f, "4.7.5", failure, "TLSA lookup error for %.*s", f->target->host);
+	failure->tls = answer->status == DNS_BOGUS ? TLSRPT_DNSSEC_INVALID : TLSRPT_VALIDATION_FAILURE;
 	return false;
 }
 
@@ -342,7 +383,10 @@ static bool find_dane(struct finding *f, struct smtp_failure *failure)
 	if (answer.status != DNS_OK || !answer.secure || answer.count == 0)
 		return without_dane(f, TLS_MAY, failure);
 	/* Records that nobody can use still promise TLS. */
-	if (take_tlsa(f, &answer) == 0)
+	const bool usable = take_tlsa(f, &answer) > 0;
+
+	note_tlsa(f);
+	if (!usable)
 		return without_dane(f, TLS_ENCRYPT, failure);
 	add_name(&f->policy->wish, names, arena_cstr(f->arena, base));
 	if (t->secure_mx && f->domain.len > 0)
@@ -362,6 +406,22 @@ static bool may_have_sts(const struct finding *f)
 	       address_valid_hostname(f->domain);
 }
 
+/* For a report. */
+static void note_sts(struct finding *f, const struct sts_policy *policy)
+{
+	struct tlsrpt_event *e = f->policy->report;
+
+	if (!e || policy->mode == STS_NONE)
+		return;
+	e->policy = TLSRPT_STS;
+	e->strings[e->string_count++] = SLICE("version: STSv1");
+	e->strings[e->string_count++] = slice_of(arena_printf(f->arena, "mode: %s", sts_mode_text(policy->mode)));
+	for (size_t i = 0; i < policy->mx_count && e->string_count < TLSRPT_LIST_MAX; i++) {
+		e->strings[e->string_count++] = slice_of(arena_printf(f->arena, "mx: %.*s", SLICE_FMT(policy->mx[i])));
+		e->mx[e->mx_count++] = policy->mx[i];
+	}
+}
+
 /* RFC 8461, section 4: the policy names the exchanger, whose certificate names it too. */
 static bool find_sts(struct finding *f, struct smtp_failure *failure)
 {
@@ -379,16 +439,41 @@ static bool find_sts(struct finding *f, struct smtp_failure *failure)
 		named = sts_pattern_has(policy.mx[i], f->target->host);
 	if (policy.mode == STS_TESTING && !named)
 		log_info("MTA-STS policy of %.*s (testing) does not name %.*s", SLICE_FMT(f->domain), SLICE_FMT(f->target->host));
+	note_sts(f, &policy);
 	if (policy.mode != STS_ENFORCE)
 		return true;
 	if (!named) {
 		refuse(f, "4.7.5", failure, "the domain's MTA-STS policy does not name %.*s", f->target->host);
+		failure->tls = TLSRPT_VALIDATION_FAILURE;
 		return false;
 	}
 	f->policy->level = TLS_VERIFY;
 	f->server_name = f->target->host;
 	add_name(&f->policy->wish, names, arena_cstr(f->arena, f->target->host));
-	f->by_sts = true;
+	f->names_known = true;
+	return true;
+}
+
+/* --- REQUIRETLS --- */
+
+/* RFC 8689, section 4.2.1: the exchanger is the domain's beyond doubt, and proves to be it. */
+static bool require_tls(struct finding *f, struct smtp_failure *failure)
+{
+	struct smtp_policy *p = f->policy;
+	const char **names;
+
+	if (p->level >= TLS_FINGERPRINT || (is_dane(p->level) && p->wish.tlsa_count > 0))
+		return true;
+	if (!f->target->secure_mx) {
+		refuse(f, "5.7.30", failure, "REQUIRETLS: neither DNSSEC nor MTA-STS vouches for %.*s", f->target->host);
+		return false;
+	}
+	names = arena_alloc(f->arena, sizeof(*names));
+	p->level = TLS_VERIFY;
+	p->wish.name_count = 0;
+	f->server_name = f->target->host;
+	add_name(&p->wish, names, arena_cstr(f->arena, f->target->host));
+	f->names_known = true;
 	return true;
 }
 
@@ -423,15 +508,27 @@ bool smtp_security_find(const struct smtp_lookup *lookup, struct slice nexthop, 
 			     .domain = bare(nexthop), .target = target, .policy = policy };
 
 	*policy = (struct smtp_policy){ .level = TLS_NONE };
-	if (!security || !security->client)
-		return true;
+	if (!security || !security->client) {
+		if (lookup->require_tls)
+			smtp_fail(failure, lookup->arena, "5.7.30", "REQUIRETLS, and TLS is not configured here");
+		return !lookup->require_tls;
+	}
 	*policy = (struct smtp_policy){ .level = security->level, .reuse = security->reuse };
 	f.server_name = slice_of(security->server_name);
-	if (!find_policy(&f, failure) || (is_dane(policy->level) && !find_dane(&f, failure)))
+	if (!find_policy(&f, failure))
 		return false;
-	if (may_have_sts(&f) && !find_sts(&f, failure))
+	if (!f.by_table)
+		begin_report(&f);
+	/* RFC 8689, section 4.2.2; what the administrator has set stays. */
+	if (lookup->tls_optional && policy->level == TLS_DANE && !f.by_table)
+		policy->level = TLS_MAY;
+	if ((is_dane(policy->level) && !find_dane(&f, failure)))
 		return false;
-	if ((policy->level == TLS_VERIFY || policy->level == TLS_SECURE) && !f.by_sts)
+	if (!lookup->tls_optional && may_have_sts(&f) && !find_sts(&f, failure))
+		return false;
+	if (lookup->require_tls && !require_tls(&f, failure))
+		return false;
+	if ((policy->level == TLS_VERIFY || policy->level == TLS_SECURE) && !f.names_known)
 		find_names(&f);
 	else if (policy->level == TLS_FINGERPRINT)
 		find_fingerprints(&f);

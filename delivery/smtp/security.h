@@ -21,6 +21,8 @@ struct smtp_security {
 	const char *verify_match, *secure_match, *fingerprint_match, *server_name;
 	enum tls_level insecure_mx;       /* DANE: hosts from MX records that are not signed */
 	bool insecure_host_lookup;
+	struct ipc_client *reports;       /* of tlsrpt; NULL: nobody is told */
+	bool tlsrpt;                      /* smtp_tlsrpt_enable */
 	bool mta_sts;                     /* smtp_mta_sts */
 	struct ipc_client *sts;           /* of mtasts; NULL: not asked */
 	struct table_list *policies;
@@ -34,6 +36,7 @@ struct smtp_policy {
 	enum tls_level level;
 	struct tls_wish wish;
 	bool reuse;
+	struct tlsrpt_event *report;      /* what is known for a report before the session; NULL: none */
 	const struct smtp_account *account; /* to log in with, where the server lets us; NULL */
 };
 

@@ -166,7 +166,7 @@ static void take_keyword(struct smtp_session *s, const struct smtp_settings *set
 		{ SLICE("8BITMIME"), SMTP_8BITMIME },     { SLICE("SMTPUTF8"), SMTP_SMTPUTF8 },
 		{ SLICE("CHUNKING"), SMTP_CHUNKING },     { SLICE("DSN"), SMTP_DSN },
 		{ SLICE("DELIVERBY"), SMTP_DELIVERBY },
-		{ SLICE("ENHANCEDSTATUSCODES"), SMTP_ENHANCED }, { SLICE("STARTTLS"), SMTP_STARTTLS },
+		{ SLICE("ENHANCEDSTATUSCODES"), SMTP_ENHANCED }, { SLICE("STARTTLS"), SMTP_STARTTLS }, { SLICE("REQUIRETLS"), SMTP_REQUIRETLS },
 	};
 	struct slice word;
 
@@ -306,6 +306,8 @@ static bool shake_hands(struct smtp_session *s, const struct smtp_settings *sett
 		log_info("TLS handshake with %s failed: %s", s->relay, err.text);
 	smtp_fail(failure, arena, "4.7.5", s->tls.protocol ? "%s" : "Cannot start TLS: handshake failure (%s)", err.text);
 	failure->relay = arena_slice(arena, slice_of(s->relay));
+	failure->tls = !s->tls.protocol || policy->level <= TLS_DANE_ONLY ? TLSRPT_VALIDATION_FAILURE :
+		       status == TLS_TRUSTED ? TLSRPT_HOST_MISMATCH : TLSRPT_NOT_TRUSTED;
 	return false;
 }
 
@@ -319,6 +321,7 @@ static enum smtp_greeting start_tls(struct smtp_session *s, const struct smtp_se
 		if (optional)
 			return SMTP_GREETED;
 		smtp_fail(failure, arena, "4.7.4", "TLS is required, but was not offered by host %s", s->name);
+		failure->tls = TLSRPT_NOT_SUPPORTED;
 		failure->relay = arena_slice(arena, slice_of(s->relay));
 		return SMTP_UNGREETED;
 	}
@@ -331,6 +334,7 @@ static enum smtp_greeting start_tls(struct smtp_session *s, const struct smtp_se
 			return SMTP_GREETED;
 		smtp_fail(failure, arena, "4.7.5", "TLS is required, but host %s refused to start TLS: %.*s", s->name,
 			  SLICE_FMT(smtp_reply_text(&s->reply, TEXT_MAX, arena)));
+		failure->tls = TLSRPT_NOT_SUPPORTED;
 		failure->relay = arena_slice(arena, slice_of(s->relay));
 		return SMTP_UNGREETED;
 	}

@@ -10,6 +10,7 @@
 struct smtp_security;
 struct smtp_login;
 struct smtp_generic;
+struct table_list;
 
 enum smtp_preference { SMTP_PREFER_ANY, SMTP_PREFER_IPV4, SMTP_PREFER_IPV6 };
 
@@ -42,6 +43,7 @@ struct smtp_settings {
 	long slots;                /* deliveries at a time in this process */
 	const struct smtp_security *security; /* NULL: nothing is encrypted */
 	const struct smtp_login *login;       /* NULL: never */
+	struct table_list *header_checks;     /* NULL: none */
 	const struct smtp_generic *generic;   /* NULL: addresses stay */
 };
 

@@ -7,11 +7,13 @@
 
 #include "common/base/arena.h"
 #include "common/net/ipc.h"
+#include "common/proto/tlsrpt_proto.h"
 #include "delivery/smtp/settings.h"
 
 /* Why something did not work, for results. */
 struct smtp_failure {
 	bool permanent;
+	enum tlsrpt_result tls; /* what a report on TLS says of it; TLSRPT_SUCCESS: nothing */
 	char dsn[12];
 	struct slice text;    /* the log's */
 	struct slice remote;  /* the server's reply, or empty */
@@ -54,6 +56,8 @@ struct smtp_lookup {
 	const struct smtp_settings *settings;
 	struct arena *arena;
 	unsigned port;        /* set by smtp_targets_find */
+	bool require_tls;     /* the message's: REQUIRETLS (RFC 8689) */
+	bool tls_optional;    /* the message's: TLS-Required: No, what domains publish is passed over */
 };
 
 /* `client` is a struct ipc_client of the resolver's. */

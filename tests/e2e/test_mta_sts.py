@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: ISC
 """MTA-STS (RFC 8461) from end to end: records of a name server, policies of an HTTPS server, our client against our server."""
 
+import email
+import gzip
 import http.server
+import json
 import os
 import ssl
 import sys
@@ -9,7 +12,7 @@ import threading
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from instance import Instance, free_port, wait_until  # noqa: E402
+from instance import Instance, free_port, local_user, wait_until  # noqa: E402
 from test_dns import NameServer  # noqa: E402
 from test_tls import Authority  # noqa: E402
 
@@ -24,6 +27,8 @@ def zone():
         text += f"{name} IN MX 10 {'mx2' if name == 'other-cert' else 'mx'}\nmta-sts.{name} IN A 127.0.0.1\n"
         if name != "none":
             text += f'_mta-sts.{name} IN TXT "v=STSv1; id=1;"\n'
+        if name in ("good", "unnamed", "none"):
+            text += f'_smtp._tls.{name} IN TXT "v=TLSRPTv1; rua=https://x.test/y, mailto:{local_user()}@example.test"\n'
     return text + '_mta-sts.two IN TXT "v=STSv1; id=2;"\n_mta-sts.good IN TXT "something else"\n'
 
 
@@ -111,11 +116,11 @@ class MtaSts(unittest.TestCase):
         return mta.start()
 
     @staticmethod
-    def send(mta, *domains):
+    def send(mta, *domains, header=""):
         before = mta.log().count("status=")
         for domain in domains:
             with mta.smtp() as s:
-                s.sendmail("a@example.test", [f"x@{domain}"], "Subject: x\r\n\r\nx\r\n")
+                s.sendmail("a@example.test", [f"x@{domain}"], header + "Subject: x\r\n\r\nx\r\n")
         try:
             wait_until(lambda: mta.log().count("status=") >= before + len(domains), 60, "results")
         except AssertionError as e:
@@ -133,6 +138,11 @@ class MtaSts(unittest.TestCase):
         status = self.send(mta, "unnamed.test", "other-cert.test")
         self.assertEqual(status["unnamed.test"], "deferred (the domain's MTA-STS policy does not name mx.test)")
         self.assertEqual(status["other-cert.test"], "deferred (Server certificate not verified)")
+
+    def test_who_wants_it_delivered_all_the_same(self):
+        """TLS-Required: No (RFC 8689, section 3)."""
+        mta = self.sender()
+        self.assertTrue(self.send(mta, "unnamed.test", header="TLS-Required: No\r\n")["unnamed.test"].startswith("sent"))
 
     def test_policies_that_are_none(self):
         mta = self.sender()
@@ -180,6 +190,44 @@ class MtaSts(unittest.TestCase):
         mta = self.sender()
         self.send(mta, "short.test")
         wait_until(lambda: len([1 for name, _ in self.policies.asked if name == "short"]) >= 3, 30, "three fetches")
+
+    def test_reports(self):
+        """TLSRPT (RFC 8460): who asked for them gets them, by mail."""
+        mta = self.sender(mydestination="example.test", smtp_tlsrpt_enable="yes", tlsrpt_interval="2s", tlsrpt_organization="Us",
+                          mydomain="example.test")
+        self.send(mta, "good.test", "unnamed.test", "none.test", "testing.test")
+        sums = {}
+
+        def parse():
+            sums.clear()
+            for message in mta.mailbox(local_user()):
+                m = email.message_from_bytes(message)
+                if m.get_content_type() != "multipart/report":
+                    continue
+                text, attached = m.get_payload()
+                self.assertEqual((m["TLS-Report-Submitter"], m.get_param("report-type"), m["TLS-Required"]), ("out.example.test", "tlsrpt", "No"))
+                self.assertEqual((text.get_content_type(), attached.get_content_type()), ("text/plain", "application/tlsrpt+gzip"))
+                self.assertRegex(attached.get_filename(), rf"^out\.example\.test!{m['TLS-Report-Domain']}!\d+!\d+!\S+\.json\.gz$")
+                report = json.loads(gzip.decompress(attached.get_payload(decode=True)))
+                self.assertEqual((report["organization-name"], report["contact-info"]), ("Us", "postmaster@example.test"))
+                for policy in report["policies"]:
+                    key = policy["policy"]["policy-domain"], policy["policy"]["policy-type"]
+                    one = sums.setdefault(key, [0, 0, []])
+                    one[0] += policy["summary"]["total-successful-session-count"]
+                    one[1] += policy["summary"]["total-failure-session-count"]
+                    one[2] += [(f["result-type"], f["receiving-mx-hostname"]) for f in policy.get("failure-details", [])]
+                    if key == ("good.test", "sts"):
+                        self.assertEqual(policy["policy"]["policy-string"], ["version: STSv1", "mode: enforce", "mx: mx.test"])
+                        self.assertEqual(policy["policy"]["mx-host"], ["mx.test"])
+            return len(sums) == 3
+        try:
+            wait_until(parse, 40, "three reports")
+        except AssertionError as e:
+            raise AssertionError(f"{e} {sums}" + mta.log()[-5000:]) from None
+        self.assertEqual(sums[("good.test", "sts")], [1, 0, []])
+        self.assertEqual(sums[("none.test", "no-policy-found")], [1, 0, []])
+        self.assertEqual(sums[("unnamed.test", "sts")][2][0], ("validation-failure", "mx.test"))
+        self.assertNotIn("testing.test to <", mta.log())
 
     def test_a_table_comes_first(self):
         mta = self.sender(smtp_tls_policy_maps="inline:{unnamed.test=may}")

@@ -216,6 +216,30 @@ class Addresses(ClientCase):
             self.assertEqual(content.count(b"Received: "), 1)
         mta.wait_log("to=<b@foreign.test>, ")
 
+    def test_header_checks(self):
+        """In the message's own header and in what was put before it; generic maps see what comes of it."""
+        handler = Handler()
+        mta, _ = self.relay(handler, {"myorigin": "inside.test", "smtp_generic_maps": "inline:{new@inside.test=new@outside.test}"})
+        with open(mta.etc + "/checks", "w") as f:
+            f.write("/^Received:.*\\[127/ IGNORE\n/^X-Secret:/ STRIP gone\n/^Subject: (.*)/ REPLACE Subject: [$1]\n"
+                    "/^X-Fold: a. b/ PREPEND X-Seen: yes\n/^Reply-To:/ REPLACE Reply-To: new@inside.test\n/^X-Odd:/ REJECT\n")
+        mta.settings["smtp_header_checks"] = f"regexp:{mta.etc}/checks"
+        mta.stop()
+        mta.write_main_cf()
+        mta.start()
+        with mta.smtp() as s:
+            s.sendmail("a@inside.test", ["b@foreign.test"], "From: a@foreign.test\r\nSubject: s\r\nX-Secret: 1\r\n\t2\r\nX-Fold: a\r\n b\r\n"
+                       "Reply-To: old@inside.test\r\nX-Odd: 1\r\n\r\nX-Secret: body\r\n")
+        wait_until(lambda: handler.messages, 30, "message; log:\n" + mta.log())
+        header, body = handler.messages[0][2].split(b"\r\n\r\n", 1)
+        self.assertEqual(body, b"X-Secret: body\r\n")
+        self.assertNotIn(b"Received:", header)
+        self.assertNotIn(b"X-Secret", header)
+        for line in (b"Subject: [s]\r\n", b"X-Seen: yes\r\nX-Fold: a\r\n b\r\n", b"Reply-To: new@outside.test\r\n", b"X-Odd: 1"):
+            self.assertIn(line, header)
+        mta.wait_log(": strip: header X-Secret: 1")
+        mta.wait_log('smtp_header_checks: "REJECT" cannot be done here')
+
     def test_generic_maps_that_cannot_be_asked(self):
         handler = Handler()
         mta, _ = self.relay(handler, {"smtp_generic_maps": "hash:/nonexistent/generic"})

@@ -81,6 +81,8 @@ static inline void world_tell_envelope(struct str *story, const struct message_e
 	str_printf(story, "%s%s%s", rets[e->ret], e->body_8bitmime ? " 8BIT" : "", e->smtputf8 ? " UTF8" : "");
 	if (e->envid.len)
 		str_printf(story, " ENVID=%.*s", SLICE_FMT(e->envid));
+	if (e->require_tls)
+		str_append_text(story, " REQUIRETLS");
 	if (e->deliver_by > 0)
 		str_printf(story, " BY=%.0f%c%s", e->deliver_by - loop_now(), e->by_return ? 'R' : 'N', e->by_trace ? "T" : "");
 	for (size_t i = 0; i < e->recipient_count; i++) {

@@ -34,7 +34,7 @@ static const struct {
 	{ "mime_header_checks", "headers are not checked" },
 	{ "nested_header_checks", "headers are not checked" },
 	{ "body_checks", "message text is not checked" },
-	{ "postscreen_", "postscreen(8) is not there" },
+	{ "postscreen_", "clients are tested without this setting" },
 };
 
 struct check {
