@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice text = slice_make(data, size), record = SLICE_NONE;
 	const char *key = size ? memmem(data, size, "KEY\r\n", 5) : NULL;
-	struct authn_dns dns = {query, &record};
+	struct authn_dns dns = {.query = query, .context = &record };
 	struct canon_bodies *bodies = canon_bodies_create();
 	struct arena *arena = arena_create(0);
 	struct canon_header header;

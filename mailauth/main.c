@@ -27,6 +27,7 @@ static struct {
 	bool received_spf;
 	double timeout;
 	struct ipc_client *resolver;
+	struct dkim_key_cache *keys;
 } me;
 
 /* One message, or one sender. */
@@ -169,7 +170,7 @@ static bool run_checks(struct job *job, const struct authn_dns *dns, struct veri
 static void run(void *arg)
 {
 	struct job *job = arg;
-	struct authn_dns dns = {query, job};
+	struct authn_dns dns = { query, job, me.keys };
 	struct verify_answer v = {0};
 
 	if (run_checks(job, &dns, &v)) {
@@ -326,6 +327,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 
 static void start(const struct process_info *info)
 {
+	me.keys = dkim_key_cache_create();
 	me.resolver = ipc_client_create("resolver", &resolver_protocol, process_connect);
 }
 
