@@ -7,6 +7,7 @@ import tempfile
 import big
 import idle
 import mailauth
+import rcpt
 import relay
 import resolver
 import tables
@@ -53,6 +54,13 @@ def message():
         "", f"at most 3 x its reader's {reader * 1e3:.0f} ms ({both * 1e3:.0f} with the writer)")
 
 
+def recipients():
+    for with_policy in (False, True):
+        ours, theirs = rcpt.run(Postrider, with_policy), rcpt.run(Postfix, with_policy)
+        row(f"RCPT, ten restrictions{', one a policy service' if with_policy else ''}: CPU", f"{ours:.0f}", f"{theirs:.0f}", "us",
+            f"{theirs / ours:.1f} x", "at least 4 x")
+
+
 def lookup_tables():
     for kind, figures in tables.run(BUILD):
         for what, wanted in (("build", "not slower"), ("lookup", "")):
@@ -68,7 +76,7 @@ def authentication():
 
 def main():
     print(f"{'':<44} {'Postrider':>10} {'Postfix':>10}")
-    for part in (relaying, sessions, questions, message, lookup_tables, authentication):
+    for part in (relaying, sessions, questions, message, recipients, lookup_tables, authentication):
         part()
 
 

@@ -84,6 +84,8 @@ static bool open_all(const struct process_info *info, struct err *err)
 	settings.sign.timeout = config_time(config, "mailauth_timeout");
 	settings.committed = notify_message;
 	settings.busy = process_busy;
+	settings.flooded = notify_flooded;
+	settings.flow_delay = config_time(config, "in_flow_delay");
 	str_printf(&path, "%s/queue", config_text(config, "queue_directory"));
 	settings.directory = open(str_cstr(&path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (settings.directory < 0)

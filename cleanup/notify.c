@@ -26,7 +26,7 @@ static struct {
 	double warned;
 	void (*returned)(const char *name);
 	void (*busy)(int change);
-	bool is_busy, given_up;
+	bool is_busy, given_up, flooded;
 } me;
 
 static void tell_busy(void)
@@ -64,7 +64,7 @@ static void send_waiting(void)
 
 static void on_lost(void *context)
 {
-	me.up = false;
+	me.up = me.flooded = false;
 	me.sent = me.made > RING ? me.made - RING : 0;
 	tell_busy();
 	task_event_signal(&me.wake);
@@ -100,7 +100,10 @@ static void on_event(struct ipc_in *m, void *context)
 	char name[MESSAGE_NAME_SIZE];
 	struct ipc_field f;
 	size_t pos = 0;
+	uint64_t flooded;
 
+	if (m->type == QMGR_FLOW && ipc_get_u64(m, QMGR_FIELD_COUNT, &flooded))
+		me.flooded = flooded > 0;
 	while (m->type == QMGR_RETURNED && ipc_next(m, &pos, &f)) {
 		if (f.field != QMGR_FIELD_FILE || f.kind != 's' || !message_id_valid(f.bytes) ||
 		    f.bytes.len >= sizeof(name))
@@ -128,6 +131,11 @@ void notify_stop(void)
 	ipc_client_free(&me.client);
 	me.made = me.sent = 0;
 	me.up = false;
+}
+
+bool notify_flooded(void)
+{
+	return me.flooded;
 }
 
 void notify_give_up(void)

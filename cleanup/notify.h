@@ -17,6 +17,8 @@ void notify_start(ipc_connect_fn *connect, void (*returned)(const char *name), v
 void notify_stop(void);
 /* The mail system stops: the next queue manager reads the queue, nobody need be told. */
 void notify_give_up(void);
+/* Mail comes faster than it goes, says qmgr. */
+bool notify_flooded(void);
 void notify_message(const char *queue_id);
 /* IDs that could not be sent yet. */
 size_t notify_waiting(void);

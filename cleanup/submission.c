@@ -274,9 +274,13 @@ static void run_commit(void *arg)
 	struct job *job = arg;
 	struct peer *peer = job->peer;
 	struct cleanup_refusal refusal = { 0 };
-	bool ok = commit_message(&job->commit, me.settings, &refusal);
+	bool ok;
 	struct ipc_out out;
 
+	/* Whoever sends is slowed down; what is taken already need not wait longer for it. */
+	if (me.settings->flooded && me.settings->flow_delay > 0 && me.settings->flooded())
+		(void)task_sleep(me.settings->flow_delay);
+	ok = commit_message(&job->commit, me.settings, &refusal);
 	if (ok && !job->commit.envelope.discard)
 		me.settings->committed(job->commit.id);
 	if (ok && peer->channel) {

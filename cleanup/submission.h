@@ -22,6 +22,8 @@ struct submission_settings {
 	struct recipients_settings recipients;
 	void (*committed)(const char *queue_id);    /* the message is durable: qmgr is to be told */
 	void (*busy)(int change);                   /* process_busy, or NULL */
+	bool (*flooded)(void);                      /* qmgr cannot keep up; or NULL */
+	double flow_delay;                          /* in_flow_delay */
 };
 
 void submission_start(const struct submission_settings *settings);

@@ -196,6 +196,8 @@ void policy_free(struct policy **policy)
 		return;
 	for (struct policy_table *t = p->tables; t; t = t->next)
 		table_list_close(&t->list);
+	for (struct policy_service *s = p->services; s; s = s->next)
+		policy_service_close(s);
 	struct table_list **maps[] = { &p->login_maps, &p->dnsbl_replies, &p->client_certificates };
 
 	for (size_t i = 0; i < 3; i++)

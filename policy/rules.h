@@ -45,11 +45,22 @@ struct dnsbl_zone {
 	size_t pattern_count;
 };
 
+/* Connections to a policy service that nobody uses now, the last used first. */
+struct idle_connection {
+	struct idle_connection *next;
+	struct stream *stream;
+	double since;
+	long requests;
+};
+
 /* check_policy_service { inet:host:port, timeout=…, … } */
 struct policy_service {
 	struct slice server, default_action, context;
-	double timeout, retry_delay;
-	long tries;
+	double timeout, retry_delay, max_idle;
+	long tries, request_limit;
+	struct policy_service *next;       /* of all of the policy */
+	struct idle_connection *idle;
+	size_t idle_count;
 };
 
 struct rule {
@@ -61,7 +72,7 @@ struct rule {
 	struct table_list *table;
 	const char *const *search_order;   /* ARGUMENT_CERTIFICATE_TABLE; ended by NULL */
 	const struct dnsbl_zone *zone;
-	const struct policy_service *service;
+	struct policy_service *service;
 	double seconds;
 };
 
@@ -85,6 +96,7 @@ struct policy {
 	const struct rule *lists[POLICY_STAGES];
 	const struct rule *local_clients;  /* local_header_rewrite_clients */
 	struct policy_table *tables;
+	struct policy_service *services;
 	struct policy_codes codes;
 	struct table_list *login_maps, *dnsbl_replies, *client_certificates;
 	struct match_list *backup_networks, *log_permits;
@@ -208,8 +220,11 @@ enum verdict rule_dnsbl(struct inquiry *q, const struct rule *rule);
 enum verdict rule_dnswl(struct inquiry *q, const struct rule *rule);
 /* "zone" or "zone=d.d.d.[a;b..c]".  False with ERR_SYNTAX. */
 bool dnsbl_parse(struct slice text, struct arena *arena, struct dnsbl_zone *zone, struct err *err) MUST_USE;
+/* "2.0.0.127" of 127.0.0.2, and 32 nibbles of IPv6; empty when it is no address. */
+struct slice dnsbl_reversed(struct arena *arena, const char *address);
 bool dnsbl_filter_matches(const struct dnsbl_zone *zone, const unsigned char octets[4]);
 
+void policy_service_close(struct policy_service *service);
 enum verdict rule_spf_fail(struct inquiry *q, const struct rule *rule);
 enum verdict rule_dmarc_fail(struct inquiry *q, const struct rule *rule);
 enum verdict rule_dkim_domain(struct inquiry *q, const struct rule *rule);

@@ -9,6 +9,7 @@
 #include "common/base/str.h"
 #include "common/base/task.h"
 #include "common/mail/address.h"
+#include "qmgr/limits.h"
 #include "qmgr/qmgr.h"
 #include "tables/table.h"
 
@@ -51,6 +52,8 @@ static void add_recipient(struct message *m, struct job **jobs, struct destinati
 			room = (size_t)limit;
 		job = arena_alloc(m->arena, sizeof(*job));
 		job->message = m;
+		job->from = m->from;
+		job->queued = m->queued;
 		job->destination = d;
 		job->recipients = arena_alloc(m->arena, room * sizeof(uint32_t));
 		job->is_answered = arena_alloc(m->arena, room * sizeof(bool));
@@ -179,7 +182,7 @@ static void add_routed(struct message *m, struct job **jobs, uint32_t index, con
 	if (answer_here(m, index, route) || deliver_inside(m, index, route))
 		return;
 	struct schedule *s = agents_schedule();
-	struct transport *t = schedule_transport(s, route->transport, agents_limits);
+	struct transport *t = schedule_transport(s, route->transport, limits_of);
 	long limit = config_transport_int(me.config, t->name, "_destination_recipient_limit");
 	/* A sender of its own for each. */
 	long room = m->envelope.verp.len ? 1 : limit;
@@ -242,7 +245,7 @@ static struct message *message_open(struct slice id)
 		queue_move_to_corrupt(m->name, err.text);
 	} else if (m->fd >= 0 ? err.code != ERR_NOT_FOUND : errno != ENOENT) {
 		log_warning("%s: open queue file: %s", m->id.ptr, m->fd >= 0 ? err.text : strerror(errno));
-		queue_wait(id, loop_now() + queue_settings()->minimal_backoff);
+		queue_wait(id, loop_now() + queue_settings()->backoff.minimal);
 	}
 	if (m->fd >= 0)
 		close(m->fd);
@@ -289,6 +292,18 @@ static void sweep_destinations(void)
 	schedule_sweep(agents_schedule(), loop_now());
 }
 
+/* Who is to have a share and no more: a login, else a client, else a domain. */
+static struct slice sender_of(const struct message_envelope *e)
+{
+	ptrdiff_t at = slice_rfind(e->sender, '@');
+
+	if (e->sasl_login.len)
+		return e->sasl_login;
+	if (e->client_address.len)
+		return e->client_address;
+	return at >= 0 ? slice_sub(e->sender, (size_t)at + 1, e->sender.len) : e->sender;
+}
+
 void message_activate(struct slice id, bool flushed)
 {
 	struct message *m = message_open(id);
@@ -304,6 +319,7 @@ void message_activate(struct slice id, bool flushed)
 		return;
 	}
 	m->queued = loop_now();
+	m->from = sender_of(&m->envelope);
 	m->flushed = flushed;
 	queue_add_active(m);
 	count_recipients(m);

@@ -4,6 +4,7 @@
  * in them.  What an agent says is believed only about the recipients of the
  * job that it was given.
  */
+#include <ev.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "common/base/str.h"
 #include "common/mail/verp.h"
 #include "common/process/process.h"
+#include "qmgr/backoff.h"
 #include "qmgr/qmgr.h"
 
 #define CONNECT_TIMEOUT 30
@@ -40,6 +42,7 @@ struct agents {
 	bool connecting;
 	double not_before;        /* after a failure or at the limit of processes */
 	bool full;                /* master gives no more processes for now */
+	ev_timer pause;           /* all that waits rests */
 };
 
 static struct {
@@ -58,21 +61,6 @@ void agents_open(const struct config *config, struct schedule *schedule)
 struct schedule *agents_schedule(void)
 {
 	return hub.schedule;
-}
-
-struct destination_limits agents_limits(const char *transport)
-{
-	struct destination_limits limits = {
-		config_transport_int(hub.config, transport, "_destination_concurrency"),
-		config_transport_int(hub.config, transport, "_destination_concurrency_limit"),
-		config_time(hub.config, "minimal_backoff_time"),
-	};
-
-	if (limits.window_initial < 1)
-		limits.window_initial = 1;
-	if (limits.window_limit > 0 && limits.window_initial > limits.window_limit)
-		limits.window_initial = limits.window_limit;
-	return limits;
 }
 
 /* --- the end of a job --- */
@@ -107,7 +95,7 @@ static void end_job(struct agent *a, struct running *r, bool unreachable)
 	free(r);
 	a->used--;
 	process_busy(-1);
-	schedule_done(hub.schedule, d, unreachable ? SCHEDULE_UNREACHABLE : SCHEDULE_OK, loop_now());
+	schedule_done(job, unreachable ? SCHEDULE_UNREACHABLE : SCHEDULE_OK, loop_now());
 	if (job->answered < job->count)
 		message_fail_job(job, DELIVERY_DEFERRED, "4.3.0", "delivery agent gave no answer");
 	else
@@ -127,6 +115,19 @@ static struct running *find_running(struct agent *a, uint32_t id)
 	return NULL;
 }
 
+/* Why the site may be dead; and a site that has had enough of us gets a pause for all that goes there. */
+static void heed_refusal(struct job *job, const struct delivery_result *result)
+{
+	struct destination *d = job->destination;
+	double hint;
+
+	free(d->dead_reason);
+	d->dead_reason = mem_slicedup(result->text);
+	if (result->outcome == DELIVERY_DEFERRED &&
+	    backoff_reason_of(result->dsn, result->remote, &hint) == BACKOFF_RATE_LIMITED)
+		schedule_rest(d, loop_now() + (hint > 0 ? hint : d->transport->limits.rest));
+}
+
 static bool take_result(struct agent *a, const struct ipc_in *m, struct err *err)
 {
 	struct running *r = find_running(a, m->request);
@@ -141,10 +142,8 @@ static bool take_result(struct agent *a, const struct ipc_in *m, struct err *err
 			continue;
 		job->is_answered[i] = true;
 		job->answered++;
-		if (result.outcome != DELIVERY_SENT) {
-			free(job->destination->dead_reason);
-			job->destination->dead_reason = mem_slicedup(result.text);
-		}
+		if (result.outcome != DELIVERY_SENT)
+			heed_refusal(job, &result);
 		message_answer(job->message, &result, false);
 		return true;
 	}
@@ -238,12 +237,9 @@ static void transport_unavailable(struct transport *t, const char *reason)
 	if (all->first)
 		return;
 	log_warning("transport %s: %s", t->name, reason);
-	while ((job = schedule_next(t))) {
-		struct destination *d = job->destination;
-
-		message_fail_job(job, DELIVERY_DEFERRED, "4.3.0", "mail transport unavailable");
-		schedule_done(hub.schedule, d, SCHEDULE_OK, loop_now());
-	}
+	for (struct destination *d = t->first; d && t->waiting > 0; d = d->next)
+		while ((job = schedule_take_waiting(d)))
+			message_fail_job(job, DELIVERY_DEFERRED, "4.3.0", "mail transport unavailable");
 }
 
 static void connect_agent(void *arg)
@@ -338,6 +334,37 @@ static bool send_job(struct agent *a, struct job *job)
 	return true;
 }
 
+static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct agents *all = timer->data;
+
+	ev_timer_stop(loop, timer);
+	agents_dispatch(all->transport);
+}
+
+/* Rate limits: nothing else would tell when it goes on. */
+static void wake_later(struct transport *t)
+{
+	struct agents *all = t->agents;
+
+	ev_timer_stop(loop_get(), &all->pause);
+	if (t->wake >= SCHEDULE_NEVER)
+		return;
+	ev_timer_init(&all->pause, on_pause_over, t->wake > loop_now() ? t->wake - loop_now() : 0, 0);
+	all->pause.data = all;
+	ev_timer_start(loop_get(), &all->pause);
+}
+
+/* What all agents of a transport take at a time. */
+static size_t capacity_of(const struct agents *all)
+{
+	size_t slots = 0;
+
+	for (const struct agent *a = all->first; a; a = a->next)
+		slots += a->slots;
+	return slots;
+}
+
 void agents_dispatch(struct transport *t)
 {
 	struct agents *all = t->agents;
@@ -347,6 +374,7 @@ void agents_dispatch(struct transport *t)
 		all->transport = t;
 		t->agents = all;
 	}
+	t->capacity = capacity_of(all);
 	/* A successor finds on disk what has not started. */
 	while (t->waiting > 0 && !process_retiring()) {
 		struct agent *a = free_agent(all);
@@ -356,11 +384,13 @@ void agents_dispatch(struct transport *t)
 			want_agent(t);
 			return;
 		}
-		job = schedule_next(t);
-		if (!job)
+		job = schedule_next(t, loop_now());
+		if (!job) {
+			wake_later(t);
 			return;
+		}
 		if (!send_job(a, job)) {
-			schedule_done(hub.schedule, job->destination, SCHEDULE_OK, loop_now());
+			schedule_done(job, SCHEDULE_OK, loop_now());
 			message_fail_job(job, DELIVERY_DEFERRED, "4.3.0", "cannot hand the message to a delivery agent");
 		}
 	}

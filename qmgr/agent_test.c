@@ -162,8 +162,9 @@ static void test_misdeeds(void **state)
 		if (misdeed != DONE_WITHOUT_ANSWERS)
 			assert_true(has_hung_up(fd));
 		assert_true(message_is_there(id));
-		/* The other job waits for an agent. */
-		assert_non_null(queue_active_first());
+		/* The other job waits for an agent, or was lost with this one. */
+		if (misdeed != DONE_TWICE)
+			assert_non_null(queue_active_first());
 		agent_end(fd);
 	}
 }

@@ -33,6 +33,7 @@ static struct {
 	struct caller *cleanups;
 	struct caller *commands; /* newest first */
 	size_t command_count;
+	bool flooded;
 	char returned[RETURN_PIECE][MESSAGE_NAME_SIZE]; /* names that are not sent yet */
 	size_t returned_count;
 	ev_timer timer;
@@ -60,6 +61,26 @@ static void take_new(struct caller *c, struct ipc_in *m)
 			c->credit++;
 		queue_take(f.bytes);
 	}
+}
+
+/* --- in_flow_delay --- */
+
+static void tell_flow(struct caller *c)
+{
+	struct ipc_out m;
+
+	ipc_out_start(&m, QMGR_FLOW, 0);
+	ipc_put_u64(&m, QMGR_FIELD_COUNT, me.flooded);
+	(void)ipc_send(c->channel, &m);
+}
+
+void control_flow(bool flooded)
+{
+	if (flooded == me.flooded)
+		return;
+	me.flooded = flooded;
+	for (struct caller *c = me.cleanups; c; c = c->next)
+		tell_flow(c);
 }
 
 /* --- files for cleanup to use again --- */
@@ -106,9 +127,9 @@ static void flush(struct caller *c, struct ipc_in *m)
 
 static void flush_site(struct caller *c, struct ipc_in *m)
 {
-	static const char *const words[] = { [SITES_STARTED] = "", [SITES_NOT_ELIGIBLE] = "not eligible",
-					     [SITES_MALFORMED] = "malformed", [SITES_LATER] = "try again later" };
-	enum sites_answer result = SITES_MALFORMED;
+	static const char *const words[] = { [FLUSH_STARTED] = "", [FLUSH_NOT_ELIGIBLE] = "not eligible",
+					     [FLUSH_MALFORMED] = "malformed", [FLUSH_LATER] = "try again later" };
+	enum qmgr_flush result = FLUSH_MALFORMED;
 	struct slice site;
 
 	if (ipc_get_bytes(m, QMGR_FIELD_SITE, &site))
@@ -269,6 +290,8 @@ void control_accept(int fd, const char *role)
 	if (c->who == WHO_CLEANUP) {
 		c->next = me.cleanups;
 		me.cleanups = c;
+		if (me.flooded)
+			tell_flow(c);
 		queue_scan(); /* for what a predecessor has not told of */
 	}
 }

@@ -7,6 +7,7 @@
 
 #include "common/base/log.h"
 #include "common/process/process.h"
+#include "qmgr/limits.h"
 #include "qmgr/qmgr.h"
 #include "qmgr/sites.h"
 #include "tables/table.h"
@@ -31,13 +32,13 @@ static bool open_process(const struct process_info *info, struct err *err)
 	if (manager.queue_fd < 0 || manager.corrupt_fd < 0)
 		return err_set_errno(err, ERR_TEMPORARY, "open %s/queue and corrupt", dir);
 	manager.router = router_create_for_delivery(info->config, err);
-	return manager.router && sites_open(info->config, err);
+	return manager.router && sites_open(info->config, err) && limits_open(info->config, err);
 }
 
 static void watch_tables(void *arg)
 {
 	while (task_sleep(TABLES_EVERY) == TASK_READY)
-		if (!process_retiring() && (router_changed(manager.router) || sites_changed()))
+		if (!process_retiring() && (router_changed(manager.router) || sites_changed() || limits_changed()))
 			process_retire("table changed");
 }
 

@@ -47,11 +47,10 @@ static void message_remove(struct message *m)
 	message_close(m);
 }
 
-/* The older a message, the longer its pauses, between the two bounds. */
 static void message_defer(struct message *m)
 {
 	const struct queue_settings *settings = queue_settings();
-	double now = loop_now(), wait = now - m->envelope.arrival;
+	double now = loop_now(), wait;
 	struct err err;
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { 0 } };
 
@@ -64,10 +63,7 @@ static void message_defer(struct message *m)
 		}
 		log_warning("%s: cannot be put on hold", m->id.ptr);
 	}
-	if (wait > settings->maximal_backoff)
-		wait = settings->maximal_backoff;
-	if (wait < settings->minimal_backoff)
-		wait = settings->minimal_backoff;
+	wait = backoff_pause(&settings->backoff, m->backoff, m->hint, now - m->envelope.arrival);
 	/* At its deadline the sender is told, or the message returned. */
 	if (m->envelope.deliver_by > now && m->envelope.deliver_by < now + wait)
 		wait = m->envelope.deliver_by - now + 1;
@@ -174,6 +170,17 @@ static bool wants_to_know(const struct message *m, const struct message_recipien
 	return action == ACTION_TRACED ? !(r->notify & NOTIFY_NEVER) : (r->notify & NOTIFY_SUCCESS) != 0;
 }
 
+static void note_backoff(struct message *m, const struct delivery_result *result)
+{
+	double hint;
+	enum backoff_reason reason = backoff_reason_of(result->dsn, result->remote, &hint);
+
+	if (reason > m->backoff)
+		m->backoff = reason;
+	if (hint > m->hint)
+		m->hint = hint;
+}
+
 void message_answer(struct message *m, const struct delivery_result *result, bool log)
 {
 	struct message_recipient *r = &m->envelope.recipients[result->index];
@@ -202,6 +209,8 @@ void message_answer(struct message *m, const struct delivery_result *result, boo
 				 result->action == ACTION_EXPANDED ? RECIPIENT_TELL_EXPANDED : RECIPIENT_TELL_RELAYED);
 		return;
 	}
+	if (outcome == DELIVERY_DEFERRED)
+		note_backoff(m, result);
 	if (outcome == DELIVERY_DEFERRED && m->expired) {
 		log_info("%s: from=<%.*s>, status=expired, returned to sender", m->id.ptr,
 			 SLICE_FMT(m->envelope.sender));

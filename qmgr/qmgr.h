@@ -8,6 +8,7 @@
 #include "common/net/ipc.h"
 #include "common/proto/delivery_proto.h"
 #include "common/proto/qmgr_proto.h"
+#include "qmgr/backoff.h"
 #include "qmgr/deferred.h"
 #include "qmgr/schedule.h"
 #include "routing/route.h"
@@ -17,6 +18,7 @@ struct message {
 	struct message *prev, *next, *hash_next;
 	struct arena *arena;
 	struct slice id;
+	struct slice from;        /* whose share of a transport it takes */
 	const char *name;         /* of its file */
 	int fd;
 	struct message_layout layout;
@@ -30,11 +32,14 @@ struct message {
 	bool flushed;             /* somebody asked for it: defer_transports do not count */
 	bool notice_failed;       /* its sender is told another time */
 	bool has_results;         /* records follow the message in the file */
+	enum backoff_reason backoff; /* the gravest of what was said, and the longest pause that was named */
+	double hint;
 };
 
 struct queue_settings {
-	double minimal_backoff, maximal_backoff, lifetime, bounce_lifetime, delay_warning;
-	size_t active_limit;
+	struct backoff_settings backoff;
+	double lifetime, bounce_lifetime, delay_warning;
+	size_t active_limit, recipient_limit;
 	bool soft_bounce;
 };
 
@@ -90,7 +95,6 @@ void message_noticed(struct message *m, enum qmgr_notice kind, bool done);
 /* agent.c: delivery agents. */
 void agents_open(const struct config *config, struct schedule *schedule);
 struct schedule *agents_schedule(void);
-struct destination_limits agents_limits(const char *transport);
 /* Something may have become possible for this transport. */
 void agents_dispatch(struct transport *t);
 
@@ -102,5 +106,7 @@ void notice_send(struct message *m, enum qmgr_notice kind);
 void control_accept(int fd, const char *role);
 /* Offers the file of a message that has gone to cleanup; false: nobody wants it. */
 bool control_give_back(const char *name);
+/* Mail comes faster than it goes (in_flow_delay), or no longer. */
+void control_flow(bool flooded);
 
 #endif

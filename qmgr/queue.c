@@ -18,13 +18,14 @@
 #define BUCKETS    8192 /* of active messages */
 #define PIECE      100  /* messages made active in a turn of the loop */
 #define SCAN_PIECE 500  /* files looked at */
+#define NEW_FIRST  1e10 /* seconds: what has not been tried goes before what has */
 
 static struct {
 	int directory, corrupt;
 	struct queue_settings settings;
 	struct deferred *deferred, *held;
 	struct message *active, *buckets[BUCKETS];
-	size_t active_count;
+	size_t active_count, active_recipients;
 	struct task_group tasks;
 	struct task_event due; /* something may be due, or there is room for it */
 	struct task_event scan;
@@ -74,7 +75,9 @@ static struct message *find_active(struct slice id)
 
 static bool has_room(void)
 {
-	return queue.active_count < queue.settings.active_limit && !process_retiring();
+	/* A single message may have more recipients than that. */
+	return queue.active_count < queue.settings.active_limit &&
+	       (queue.active_recipients < queue.settings.recipient_limit || queue.active_count == 0) && !process_retiring();
 }
 
 void queue_add_active(struct message *m)
@@ -88,6 +91,7 @@ void queue_add_active(struct message *m)
 		queue.active->prev = m;
 	queue.active = m;
 	queue.active_count++;
+	queue.active_recipients += m->envelope.recipient_count;
 }
 
 void queue_forget_active(struct message *m)
@@ -103,7 +107,14 @@ void queue_forget_active(struct message *m)
 		queue.active = m->next;
 	if (m->next)
 		m->next->prev = m->prev;
-	if (queue.active_count-- == queue.settings.active_limit)
+	bool full = !has_room();
+
+	queue.active_count--;
+	queue.active_recipients -= m->envelope.recipient_count;
+	/* Nothing new waits any more. */
+	if (deferred_next_time(queue.deferred) >= loop_now() - NEW_FIRST / 2)
+		control_flow(false);
+	if (full)
 		task_event_signal(&queue.due);
 }
 
@@ -138,10 +149,12 @@ void queue_take(struct slice id)
 {
 	if (process_retiring() || deferred_has(queue.deferred, id) || deferred_has(queue.held, id) || find_active(id))
 		return;
-	if (has_room())
+	if (has_room()) {
 		message_activate(id, false);
-	else
-		queue_wait(id, loop_now());
+	} else {
+		queue_wait(id, loop_now() - NEW_FIRST);
+		control_flow(true);
+	}
 }
 
 /* --- steering --- */
@@ -433,10 +446,10 @@ void queue_open(const struct config *config, int directory, int corrupt)
 	queue.held = deferred_create();
 	queue.deferred = deferred_create();
 	queue.settings = (struct queue_settings){
-		.minimal_backoff = config_time(config, "minimal_backoff_time"),
-		.maximal_backoff = config_time(config, "maximal_backoff_time"),
+		.backoff = { config_time(config, "minimal_backoff_time"), config_time(config, "maximal_backoff_time") },
 		.lifetime = config_time(config, "maximal_queue_lifetime"),
 		.bounce_lifetime = config_time(config, "bounce_queue_lifetime"),
+		.recipient_limit = (size_t)config_int(config, "qmgr_message_recipient_limit"),
 		.active_limit = (size_t)config_int(config, "qmgr_message_active_limit"),
 		.delay_warning = config_time(config, "delay_warning_time"),
 		.soft_bounce = config_bool(config, "soft_bounce"),

@@ -159,27 +159,27 @@ static bool is_site(struct slice site)
 	return address_valid_hostname(site);
 }
 
-enum sites_answer sites_flush(struct slice site)
+enum qmgr_flush sites_flush(struct slice site)
 {
 	struct err err;
 	enum table_result eligible;
 
 	if (!is_site(site))
-		return SITES_MALFORMED;
+		return FLUSH_MALFORMED;
 	eligible = match_list_test(me.eligible, site, &err);
 	if (eligible == TABLE_ERROR) {
 		log_warning("fast_flush_domains: %s", err.text);
-		return SITES_LATER;
+		return FLUSH_LATER;
 	}
 	if (eligible != TABLE_FOUND)
-		return SITES_NOT_ELIGIBLE;
+		return FLUSH_NOT_ELIGIBLE;
 	queue_flush_site(hash_of(site));
 	if (deferred_all_known(queue_deferred()))
-		return SITES_STARTED;
+		return FLUSH_STARTED;
 	if (me.waiting_count == WAITING_MAX)
-		return SITES_LATER;
+		return FLUSH_LATER;
 	me.waiting[me.waiting_count++] = hash_of(site);
 	if (!me.reading)
 		me.reading = task_spawn(&me.tasks, read_all, NULL) != NULL;
-	return me.reading ? SITES_STARTED : SITES_LATER;
+	return me.reading ? FLUSH_STARTED : FLUSH_LATER;
 }

@@ -11,14 +11,14 @@
 
 #include "common/config/config.h"
 #include "common/mail/message_file.h"
+#include "common/proto/qmgr_proto.h"
 
 /* Before the sandbox: opens fast_flush_domains. */
 bool sites_open(const struct config *config, struct err *err) MUST_USE;
 bool sites_changed(void);
 /* A message has been deferred: remembers where its pending recipients are. */
 void sites_note(struct slice id, const struct message_envelope *envelope);
-enum sites_answer { SITES_STARTED, SITES_NOT_ELIGIBLE, SITES_MALFORMED, SITES_LATER };
 /* Has all deferred mail for the site (a domain, or an address in []) tried now; returns at once. */
-enum sites_answer sites_flush(struct slice site);
+enum qmgr_flush sites_flush(struct slice site);
 
 #endif

@@ -24,7 +24,8 @@ enum qmgr_type {
 	QMGR_NOTICE_DONE, /* from bounce: FIELD_COUNT 1 done, 0 try later */
 	QMGR_RETURNED,    /* to cleanup: FIELD_FILE repeated: files whose messages have gone */
 	QMGR_HOLD,        /* postsuper -h, -H: FIELD_ID or "ALL"; root and mail_owner only */
-	QMGR_RELEASE
+	QMGR_RELEASE,
+	QMGR_FLOW = 64    /* to cleanup: FIELD_COUNT 1: mail comes faster than it goes; 0: no longer */
 };
 enum qmgr_flush { FLUSH_STARTED, FLUSH_NOT_ELIGIBLE, FLUSH_MALFORMED, FLUSH_LATER };
 /* What a sender is told. */

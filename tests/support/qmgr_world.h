@@ -26,6 +26,7 @@
 #include "common/base/str.h"
 #include "common/process/process.h"
 #include "common/proto/qmgr_proto.h"
+#include "qmgr/limits.h"
 #include "qmgr/qmgr.h"
 
 static struct {
@@ -80,6 +81,7 @@ static inline int qmgr_world_start(void **state)
 	snprintf(qmgr_world.folder, sizeof(qmgr_world.folder), "/tmp/qmgr-test.XXXXXX");
 	assert_non_null(mkdtemp(qmgr_world.folder));
 	qmgr_world.queue = open(qmgr_world.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(limits_open(config, &err));
 	agents_open(config, schedule_create());
 	activate_open(config, router);
 	queue_open(config, qmgr_world.queue, qmgr_world.queue);
