@@ -3,7 +3,7 @@
 # Installs the Debian packages that are missing: "build" for make and make run,
 # "test" for make check and make lint as well.  With sudo when not root.
 set -eu
-build="gcc make libc6-dev libev-dev libdb5.3-dev libpsl-dev libseccomp-dev libssl-dev libidn2-dev libjansson-dev
+build="gcc make libc6-dev libev-dev libdb5.3-dev libpsl-dev libexpat1-dev zlib1g-dev libseccomp-dev libssl-dev libidn2-dev libjansson-dev
  libpq-dev libmariadb-dev libldap-dev libsasl2-dev libhiredis-dev libcrypt-dev libpcre2-dev liblmdb-dev libcdb-dev libsqlite3-dev libcurl4-openssl-dev"
 test="libcmocka-dev clang clang-format universal-ctags python3 nsd swaks libnet-ssleay-perl strace libclang-rt-14-dev
  postgresql mariadb-server slapd ldap-utils redis-server openssl

@@ -28,6 +28,7 @@ struct doctor {
 /* Each in a task; sets doctor->status. */
 void doctor_spf(struct doctor *doctor);
 void doctor_message(struct doctor *doctor);
+void doctor_report(struct doctor *doctor);
 /* Of options->subject. */
 void doctor_domain(struct doctor *doctor);
 
