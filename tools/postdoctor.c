@@ -38,7 +38,7 @@ static void usage(void)
 
 static void parse_options(int argc, char **argv, struct doctor_options *o)
 {
-	enum { DNS = 256, IP, HELO, SENDER, SELECTOR, SEND_FROM, JSON, MARKDOWN, CONNECT };
+	enum { DNS = 256, IP, HELO, SENDER, SELECTOR, SEND_FROM, JSON, MARKDOWN };
 	static const struct option options[] = {
 	    {"dns", required_argument, NULL, DNS},
 	    {"ip", required_argument, NULL, IP},
@@ -48,7 +48,6 @@ static void parse_options(int argc, char **argv, struct doctor_options *o)
 	    {"send-from", required_argument, NULL, SEND_FROM},
 	    {"json", no_argument, NULL, JSON},
 	    {"markdown", no_argument, NULL, MARKDOWN},
-	    {"connect", no_argument, NULL, CONNECT},
 	    {NULL, 0, NULL, 0},
 	};
 	int option;
@@ -82,10 +81,7 @@ static void parse_options(int argc, char **argv, struct doctor_options *o)
 		case MARKDOWN:
 			o->markdown = true;
 			break;
-		case CONNECT:
-			o->connect = true;
-			break;
-		default:
+			default:
 			usage();
 		}
 	}
