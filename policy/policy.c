@@ -289,6 +289,7 @@ static void find_origin(struct inquiry *q)
 	origin.reply = &unused;
 	origin.if_permit = &doubt;
 	origin.list_subject = ABOUT_ORIGIN;
+	origin.quiet = true;
 	q->memory->effects.from_here = rules_apply(&origin, q->policy->local_clients) == VERDICT_PERMIT;
 }
 

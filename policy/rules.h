@@ -118,6 +118,7 @@ struct inquiry {
 	struct smtp_reply *reply;
 	enum subject list_subject;
 	bool warn_only;
+	bool quiet;                        /* what is permitted is not logged: it is no restriction that is asked */
 	unsigned depth;                    /* of classes and of restrictions in access tables */
 	struct policy_deferral *if_permit; /* lives on over lists */
 	struct policy_deferral if_reject;

@@ -39,20 +39,29 @@ void session_fill_facts(const struct session *s, struct policy_facts *facts)
 }
 
 /* Before MAIL there is no transaction that memory could be of. */
-static struct arena *arena_of(struct session *s)
+static struct arena *arena_of(struct session *s, enum policy_stage stage)
 {
+	struct arena **arena = stage == POLICY_CLIENT ? &s->connect_arena : &s->helo_arena;
+
 	if (s->transaction)
 		return s->transaction->arena;
-	if (!s->policy_arena)
-		s->policy_arena = arena_create(512);
-	return s->policy_arena;
+	if (!*arena)
+		*arena = arena_create(512);
+	return *arena;
+}
+
+void session_forget_helo(struct session *s)
+{
+	s->policy = s->at_connect;
+	if (s->helo_arena)
+		arena_free(&s->helo_arena);
 }
 
 bool session_ask_quietly(struct session *s, enum policy_stage stage, struct slice recipient, struct smtp_reply *refusal)
 {
 	struct transaction *t = s->transaction;
 	struct policy_facts facts;
-	struct policy_question question = { stage, &facts, &s->policy, t ? &t->policy : &s->policy, arena_of(s) };
+	struct policy_question question = { stage, &facts, &s->policy, t ? &t->policy : &s->policy, arena_of(s, stage) };
 
 	session_fill_facts(s, &facts);
 	facts.recipient = recipient;
@@ -68,7 +77,11 @@ bool session_ask(struct session *s, enum policy_stage stage, struct slice recipi
 {
 	struct smtp_reply refusal = { 0 };
 
-	if (session_ask_quietly(s, stage, recipient, &refusal))
+	bool ok = session_ask_quietly(s, stage, recipient, &refusal);
+
+	if (stage == POLICY_CLIENT)
+		s->at_connect = s->policy;
+	if (ok)
 		return true;
 	reply_with(s, &refusal);
 	return false;

@@ -163,6 +163,7 @@ static bool greet(struct session *s, struct slice args, bool esmtp)
 		return false;
 	}
 	transaction_free(s);
+	session_forget_helo(s);
 	s->bdat_failed = false;
 	str_clear(&s->helo);
 	str_append(&s->helo, name);
@@ -555,7 +556,9 @@ void smtpd_serve(struct stream *stream, const struct smtpd_settings *settings, c
 	str_free(&s.login.method);
 	free(s.tls);
 	session_proxied_free(&s);
-	if (s.policy_arena)
-		arena_free(&s.policy_arena);
+	if (s.connect_arena)
+		arena_free(&s.connect_arena);
+	if (s.helo_arena)
+		arena_free(&s.helo_arena);
 	stream_free(&stream);
 }

@@ -30,7 +30,7 @@ class Hostile(unittest.TestCase):
                 "relay_transport": f"smtp:[127.0.0.1]:{sink.port}", "local_recipient_maps": "", "recipient_delimiter": "+",
                 "relay_domains": "relay.test", "relay_recipient_maps": "inline:{known@relay.test=x}", "smtpd_hard_error_limit": "1000",
                 "smtpd_junk_command_limit": "1000", "mailbox_command": "", "allow_mail_to_commands": "alias, forward, include",
-                "allow_mail_to_files": "alias, forward, include", "local_mailbox_root": ""}) as mta:
+                "allow_mail_to_files": "alias, forward, include"}) as mta:
             folder = mta.dir + "/canary"
             os.mkdir(folder)
             os.chmod(folder, 0o1777)
