@@ -52,7 +52,7 @@ local_lib_cdb  := -lcdb
 LOCAL_DEFINES  := $(if $(LOCAL_TYPES),$(shell echo $(LOCAL_TYPES:%=-DHAVE_%) | tr a-z A-Z))
 CPPFLAGS += $(LOCAL_DEFINES)
 
-LIBS     := -lev $(foreach t,$(LOCAL_TYPES),$(local_lib_$(t))) -lseccomp -lidn2 -ljansson -lssl -lcrypto -lcrypt -lsasl2 -lresolv -lpsl -lz -lm
+LIBS     := -lev $(foreach t,$(LOCAL_TYPES),$(local_lib_$(t))) -lseccomp -lidn2 -ljansson -lssl -lcrypto -lcrypt -lsasl2 -lresolv -lpsl -lexpat -lz -lm
 
 # Libraries, lowest first; lint/includes.sh knows the same order.
 LIB_DIRS := common/base common/net common/mail common/config common/sasl common/proto common/process common/tls tables routing authn policy delivery/lib

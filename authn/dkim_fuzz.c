@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* A message out of the input; its keys are what follows a line "KEY". */
-#include "authn/dkim.h"
+/* A message out of the input, its signatures and its ARC chain; its keys are what follows a line "KEY". */
+#include "authn/arc.h"
 #include "tests/support/fuzz.h"
 
 static void query(void *context, struct slice name, enum dns_type type, struct arena *arena,
@@ -19,11 +19,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice text = slice_make(data, size), record = SLICE_NONE;
 	const char *key = size ? memmem(data, size, "KEY\r\n", 5) : NULL;
-	struct authn_dns dns = {query, &record};
+	struct authn_dns dns = {.query = query, .context = &record };
 	struct canon_bodies *bodies = canon_bodies_create();
 	struct arena *arena = arena_create(0);
 	struct canon_header header;
 	struct dkim_message m;
+	struct arc_message arc;
 
 	if (key) {
 		record = slice_sub(text, (size_t)(key - text.ptr) + 5, size);
@@ -31,10 +32,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	canon_header_read(text, arena, &header);
 	dkim_prepare(&m, &header, bodies, 5, arena);
+	arc_prepare(&arc, &header, bodies, arena);
 	for (size_t at = 0; at < text.len; at += 7)
 		canon_bodies_feed(bodies, slice_sub(text, at, 7));
 	canon_bodies_finish(bodies);
 	dkim_finish(&m, &dns, 1700000000);
+	arc_finish(&arc, &dns);
+	FUZZ_CHECK(arc.answer.count <= ARC_SETS_MAX);
+	FUZZ_CHECK(arc.answer.result == ARC_NONE || arc.answer.result == ARC_PASS || arc.answer.reason);
 	for (size_t i = 0; i < m.count; i++)
 		FUZZ_CHECK(m.signature[i].result == DKIM_PASS || m.signature[i].reason);
 	canon_bodies_free(&bodies);

@@ -4,10 +4,13 @@
 #include <openssl/err.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
+#include <stdlib.h>
 
 #include "authn/tags.h"
 
-#define ED25519_KEY 32
+#define ED25519_KEY   32
+#define CACHE_PLACES  512
+#define CACHED_RECORD 2048 /* bytes of a record that is kept */
 
 enum dkim_algorithm dkim_algorithm(struct slice name)
 {
@@ -112,6 +115,56 @@ void dkim_key_parse(struct slice record, struct arena *arena, struct dkim_key *k
 		read_key(p, key);
 }
 
+/* --- the cache: a place for each hash, the newest record has it --- */
+
+struct dkim_key_cache {
+	struct {
+		char *record;
+		size_t len;
+		struct dkim_key key;
+	} place[CACHE_PLACES];
+};
+
+struct dkim_key_cache *dkim_key_cache_create(void)
+{
+	return mem_alloc(sizeof(struct dkim_key_cache));
+}
+
+void dkim_key_cache_free(struct dkim_key_cache **cache)
+{
+	if (!*cache)
+		return;
+	for (size_t i = 0; i < CACHE_PLACES; i++) {
+		free((*cache)->place[i].record);
+		EVP_PKEY_free((*cache)->place[i].key.pkey);
+	}
+	free(*cache);
+	*cache = NULL;
+}
+
+static void parse_cached(struct dkim_key_cache *cache, struct slice record, struct arena *arena, struct dkim_key *key)
+{
+	size_t at = slice_hash(record) % CACHE_PLACES;
+
+	if (!cache || record.len > CACHED_RECORD) {
+		dkim_key_parse(record, arena, key);
+		return;
+	}
+	if (!cache->place[at].record || !slice_eq(slice_make(cache->place[at].record, cache->place[at].len), record)) {
+		dkim_key_parse(record, arena, key);
+		if (key->status != DKIM_KEY_OK)
+			return;
+		free(cache->place[at].record);
+		EVP_PKEY_free(cache->place[at].key.pkey);
+		cache->place[at].record = mem_slicedup(record);
+		cache->place[at].len = record.len;
+		cache->place[at].key = *key;
+	}
+	*key = cache->place[at].key;
+	key->record = record;
+	EVP_PKEY_up_ref(key->pkey);
+}
+
 void dkim_key_fetch(const struct authn_dns *dns, struct slice domain, struct slice selector,
 		    struct arena *arena, struct dkim_key *key)
 {
@@ -128,7 +181,7 @@ void dkim_key_fetch(const struct authn_dns *dns, struct slice domain, struct sli
 	give_up(key, DKIM_KEY_NONE, "there is no key in DNS");
 	/* Of several records the first usable one counts. */
 	for (size_t i = 0; i < answer.count && key->status != DKIM_KEY_OK; i++)
-		dkim_key_parse(answer.records[i].data, arena, key);
+		parse_cached(dns->keys, answer.records[i].data, arena, key);
 }
 
 bool dkim_key_verify(const struct dkim_key *key, struct slice signed_bytes, struct slice signature)

@@ -32,6 +32,12 @@ struct dkim_key {
 
 enum dkim_algorithm dkim_algorithm(struct slice name);
 const char *dkim_algorithm_text(enum dkim_algorithm algorithm);
+/*
+ * Reading a key costs more than verifying with it: those of the last records are kept, by the record's
+ * text.  What DNS has now is asked for all the same.
+ */
+struct dkim_key_cache *dkim_key_cache_create(void);
+void dkim_key_cache_free(struct dkim_key_cache **cache);
 /* The text of a key record. */
 void dkim_key_parse(struct slice record, struct arena *arena, struct dkim_key *key);
 /* Asks for SELECTOR._domainkey.DOMAIN.  May suspend the task. */

@@ -78,7 +78,7 @@ static const struct zone_record zone[] = {
 static struct dkim_message verify(struct arena *arena, struct slice text,
 				  const struct zone_record *records, size_t step)
 {
-	struct authn_dns dns = {zone_query, (void *)records};
+	struct authn_dns dns = {.query = zone_query, .context = (void *)records };
 	const char *blank = memmem(text.ptr, text.len, "\r\n\r\n", 4);
 	size_t body_at = (size_t)(blank - text.ptr) + 4;
 	struct canon_header *header = arena_alloc(arena, sizeof(*header));

@@ -18,7 +18,7 @@ static void query(void *context, struct slice name, enum dns_type type, struct a
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice rest = slice_make(data, size), record;
-	struct authn_dns dns = {query, &record};
+	struct authn_dns dns = {.query = query, .context = &record };
 	struct arena *arena = arena_create(0);
 	struct canon_header header;
 	struct author author;

@@ -217,7 +217,7 @@ static const struct test_case cases[] = {
 static struct dmarc_answer run(const struct test_case *t, const struct dmarc_suffixes *suffixes,
 			       struct arena *arena)
 {
-	struct authn_dns dns = {zone_query, (void *)zone};
+	struct authn_dns dns = {.query = zone_query, .context = (void *)zone };
 	struct canon_header header;
 	struct author author;
 	struct dkim_signature signature = {.result = t->dkim, .s.domain = slice_of(t->dkim_domain)};

@@ -8,11 +8,14 @@
 
 #include "common/proto/resolver_proto.h"
 
+struct dkim_key_cache;
+
 struct authn_dns {
 	/* As resolver_query: fills *answer, with memory of `arena`; may suspend the task. */
 	void (*query)(void *context, struct slice name, enum dns_type type, struct arena *arena,
 		      struct dns_answer *answer);
 	void *context;
+	struct dkim_key_cache *keys;   /* of key records taken apart before (dkim_key.h); NULL: none */
 };
 
 /* Labels of 1 to 63 bytes, 253 in all, without control characters; one dot at the end is allowed.

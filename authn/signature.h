@@ -35,6 +35,12 @@ bool signature_parse(enum signature_kind kind, const struct header_field *field,
  */
 void signature_header_bytes(const struct signature *signature, const struct canon_header *header,
 			    size_t self, struct str *out);
+/*
+ * With z=: the first field that is not as the signer saw it, as it was ("Name:value").  False: there is
+ * no z=, or all are as they were.
+ */
+bool signature_first_change(const struct signature *signature, const struct canon_header *header, struct arena *arena,
+			    struct slice *field);
 /* How many header fields h= covers of a name: the count in h=. */
 size_t signature_covers(const struct signature *signature, const char *name);
 

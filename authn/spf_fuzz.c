@@ -42,7 +42,7 @@ static void query(void *context, struct slice name, enum dns_type type, struct a
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = {slice_make(data, size), 0};
-	struct authn_dns dns = {query, &input};
+	struct authn_dns dns = {.query = query, .context = &input };
 	ptrdiff_t last = slice_rfind(input.rest, '\n');
 	struct spf_request request = {.address =
 					  size % 2 ? SLICE("192.0.2.9") : SLICE("2001:db8::9"),

@@ -28,7 +28,7 @@ static const struct zone_record zone[] = {
     {NULL, DNS_A, NULL},
 };
 
-static const struct authn_dns dns = {zone_query, (void *)zone};
+static const struct authn_dns dns = {.query = zone_query, .context = (void *)zone };
 
 static struct spf_answer ask(struct arena *arena, const char *address, const char *helo,
 			     const char *sender)

@@ -11,6 +11,7 @@
 #include "common/base/str.h"
 #include "common/mail/message_file.h"
 #include "common/process/process.h"
+#include "mailauth/dns_cache.h"
 
 #define HEADER_MAX  (1u << 20)
 #define PIECE       32768u
@@ -27,6 +28,7 @@ static struct {
 	bool received_spf;
 	double timeout;
 	struct ipc_client *resolver;
+	struct dkim_key_cache *keys;
 } me;
 
 /* One message, or one sender. */
@@ -38,7 +40,6 @@ struct job {
 	int fd; /* -1: SPF alone */
 	double deadline;
 	uint64_t read; /* of the content so far */
-	char *piece;
 };
 
 /* --- what the library asks of us --- */
@@ -48,9 +49,13 @@ static void query(void *context, struct slice name, enum dns_type type, struct a
 {
 	const struct job *job = context;
 
-	*answer = (struct dns_answer){.status = DNS_TEMPORARY};
-	if (loop_now() < job->deadline && !task_cancelled())
-		resolver_query(me.resolver, name, type, job->deadline, arena, answer);
+	if (dns_cache_find(name, type, loop_now(), arena, answer))
+		return;
+	*answer = (struct dns_answer){ .status = DNS_TEMPORARY };
+	if (loop_now() >= job->deadline || task_cancelled())
+		return;
+	resolver_query(me.resolver, name, type, job->deadline, arena, answer);
+	dns_cache_keep(name, type, loop_now(), answer);
 }
 
 static bool read_exactly(const struct job *job, char *to, size_t len, uint64_t at)
@@ -72,16 +77,17 @@ static bool read_exactly(const struct job *job, char *to, size_t len, uint64_t a
 
 static int read_body(void *context, struct slice *piece)
 {
+	static char buffer[PIECE];     /* of all messages: it is hashed before the task waits again */
 	struct job *job = context;
 	uint64_t left = job->question.length - job->read;
 	size_t len = left < PIECE ? (size_t)left : PIECE;
 
 	if (len == 0)
 		return 0;
-	if (!read_exactly(job, job->piece, len, job->read))
+	if (!read_exactly(job, buffer, len, job->read))
 		return -1;
 	job->read += len;
-	*piece = slice_make(job->piece, len);
+	*piece = slice_make(buffer, len);
 	return 1;
 }
 
@@ -162,14 +168,13 @@ static bool run_checks(struct job *job, const struct authn_dns *dns, struct veri
 
 	if (job->fd < 0)
 		return verify_message(&r, job->arena, v);
-	job->piece = mem_alloc(PIECE);
 	return read_header(job, &r.header) && verify_message(&r, job->arena, v);
 }
 
 static void run(void *arg)
 {
 	struct job *job = arg;
-	struct authn_dns dns = {query, job};
+	struct authn_dns dns = { query, job, me.keys };
 	struct verify_answer v = {0};
 
 	if (run_checks(job, &dns, &v)) {
@@ -189,7 +194,6 @@ static void run(void *arg)
 	verify_free(&v);
 	if (job->fd >= 0)
 		close(job->fd);
-	free(job->piece);
 	arena_free(&job->arena);
 	free(job);
 }
@@ -326,6 +330,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 
 static void start(const struct process_info *info)
 {
+	me.keys = dkim_key_cache_create();
 	me.resolver = ipc_client_create("resolver", &resolver_protocol, process_connect);
 }
 

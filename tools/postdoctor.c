@@ -21,6 +21,7 @@ struct subcommand {
 static const struct subcommand subcommands[] = {
     {"spf", doctor_spf, true, false},
     {"message", doctor_message, false, true},
+	{ "report", doctor_report, false, true },
 };
 
 static void usage(void)
@@ -29,6 +30,7 @@ static void usage(void)
 	      "[--send-from ADDRESS] [--markdown]\n"
 	      "       postdoctor message [--ip ADDRESS --helo NAME --sender ADDRESS] [FILE]\n"
 	      "       postdoctor spf --ip ADDRESS --helo NAME --sender ADDRESS\n"
+	      "       postdoctor report [FILE]\n"
 	      "options of all: [-c config_dir] [--dns ADDRESS:PORT] [--json]\n",
 	      stderr);
 	exit(EX_USAGE);
@@ -36,7 +38,7 @@ static void usage(void)
 
 static void parse_options(int argc, char **argv, struct doctor_options *o)
 {
-	enum { DNS = 256, IP, HELO, SENDER, SELECTOR, SEND_FROM, JSON, MARKDOWN, CONNECT };
+	enum { DNS = 256, IP, HELO, SENDER, SELECTOR, SEND_FROM, JSON, MARKDOWN };
 	static const struct option options[] = {
 	    {"dns", required_argument, NULL, DNS},
 	    {"ip", required_argument, NULL, IP},
@@ -46,7 +48,6 @@ static void parse_options(int argc, char **argv, struct doctor_options *o)
 	    {"send-from", required_argument, NULL, SEND_FROM},
 	    {"json", no_argument, NULL, JSON},
 	    {"markdown", no_argument, NULL, MARKDOWN},
-	    {"connect", no_argument, NULL, CONNECT},
 	    {NULL, 0, NULL, 0},
 	};
 	int option;
@@ -80,10 +81,7 @@ static void parse_options(int argc, char **argv, struct doctor_options *o)
 		case MARKDOWN:
 			o->markdown = true;
 			break;
-		case CONNECT:
-			o->connect = true;
-			break;
-		default:
+			default:
 			usage();
 		}
 	}
@@ -110,7 +108,7 @@ static void run(void *arg)
 	struct job *job = arg;
 	struct err err;
 
-	if (doctor_dns_open(&job->doctor.dns, job->doctor.options->dns, &err)) {
+	if (job->subcommand->run == doctor_report || doctor_dns_open(&job->doctor.dns, job->doctor.options->dns, &err)) {
 		job->subcommand->run(&job->doctor);
 	} else {
 		fprintf(stderr, "postdoctor: %s\n", err.text);
@@ -147,7 +145,7 @@ int main(int argc, char **argv)
 	job.doctor.config = config;
 	if (config)
 		tool_use_config(config);
-	else if (!options.dns)
+	else if (!options.dns && job.subcommand->run != doctor_report)
 		log_fatal("%s (give a name server by --dns)", err.text);
 	job.doctor.arena = arena_create(16384);
 	if (isatty(STDERR_FILENO) && !options.json)

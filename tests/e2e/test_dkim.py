@@ -110,6 +110,20 @@ class Dkim(World):
                 self.assertEqual((changed["dkim"][0]["result"], changed["dkim"][0]["differs"]), ("fail", "header"))
                 self.assertEqual(changed["dmarc"]["disposition"], "reject")
 
+    def test_the_changed_field_is_named(self):
+        """When the signer kept a copy of the header (z=)."""
+        field = dkim.sign(MESSAGE, b"rsa", DOMAIN.encode(), self.key("rsa"))
+        copied = field.replace(b"; h=", b"; z=From:Ann=20<ann@sign.test>|Subject:a=20folded=20subject; h=")
+        self.assertNotEqual(copied, field)
+        answer = self.doctor(copied + MESSAGE.replace(b"folded", b"FOLDED"))["dkim"][0]
+        self.assertEqual((answer["differs"], answer["changed_field"]), ("header", "Subject:a folded subject"))
+
+    def test_bulk_mail_without_a_way_out(self):
+        self.assertFalse(self.doctor(MESSAGE)["lacks_unsubscribe"])
+        self.assertTrue(self.doctor(b"Precedence: bulk\r\n" + MESSAGE)["lacks_unsubscribe"])
+        self.assertFalse(self.doctor(b"Precedence: bulk\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" +
+                                     MESSAGE)["lacks_unsubscribe"])
+
     def postrider_seed(self):
         """python3-dkim wants the bare 32 bytes in base64."""
         der = subprocess.run(["openssl", "pkey", "-in", f"{self.dir}/dkim/{DOMAIN}/ed.pem", "-outform", "DER"],

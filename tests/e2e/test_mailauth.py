@@ -9,6 +9,8 @@ import sys
 import tempfile
 import unittest
 
+import dkim
+
 sys.path.insert(0, os.path.dirname(__file__))
 from instance import Instance, local_user, wait_until  # noqa: E402
 from test_dkim import BUILD  # noqa: E402
@@ -197,6 +199,54 @@ class Enforce(World):
 
 
 BUILD_PATH = os.path.abspath(BUILD)
+
+
+class Trust(World):
+    """A list changes the message, so DMARC fails; its ARC seal says that all was well when the mail came to it."""
+
+    main_cf = {"dmarc_policy": "enforce", "arc_trusted_sealers": "list.test"}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for domain in ("list.test", "other.test"):
+            text = subprocess.run([f"{BUILD}/sbin/postrider", "-c", cls.keys, "dkim", "genkey", domain, "a"],
+                                  stdout=subprocess.PIPE, check=True).stdout.decode()
+            cls.zone[f"a._domainkey.{domain}"] = [("TXT", "".join(text.split('"')[1::2]))]
+
+    def sealed(self, text, domain, said="dmarc=pass header.from=good.test"):
+        sets = text.count("ARC-Seal:")
+        arc = "pass" if sets else "none"
+        message = f"Authentication-Results: s{sets}.{domain}; {said}; arc={arc}\n{text}".replace("\r\n", "\n").encode()
+        with open(f"{self.keys}/dkim/{domain}/a.pem", "rb") as f:
+            key = f.read()
+        fields = dkim.arc_sign(message, b"a", domain.encode(), key, f"s{sets}.{domain}".encode())
+        return (b"".join(fields) + message).decode().replace("\r\n", "\n")
+
+    def test_a_trusted_seal_excuses(self):
+        mail = self.delivered(self.sealed(self.marked("a@good.test"), "list.test"), "x@open.test")
+        head = mail.replace("\r\n", "\n").split("\n\n")[0].replace("\n\t", " ").split("\n")
+        line = [h for h in head if h.startswith("Authentication-Results: mail.example.test;")][0]
+        self.assertIn("arc=pass", line)
+        self.assertIn("dmarc=fail", line)
+        self.assertIn("trusted ARC seal 1 of list.test", line)
+
+    def refused(self, text):
+        code, said = self.send(text, "x@open.test")
+        self.assertEqual((code, "DMARC policy of good.test" in said), (550, True), said)
+
+    def test_a_strangers_seal_does_not(self):
+        self.refused(self.sealed(self.marked("a@good.test"), "other.test"))
+
+    def test_a_trusted_seal_on_a_strangers_word_does_not(self):
+        first = self.sealed(self.marked("a@good.test"), "other.test")
+        self.refused(self.sealed(first, "list.test", "dmarc=fail header.from=good.test"))
+
+    def test_a_seal_that_saw_another_author_does_not(self):
+        self.refused(self.sealed(self.marked("a@good.test"), "list.test", "dmarc=pass header.from=open.test"))
+
+    def test_a_broken_seal_does_not(self):
+        self.refused(self.sealed(self.marked("a@good.test"), "list.test").replace("Hello.", "Hello!"))
 
 
 class Words(World):

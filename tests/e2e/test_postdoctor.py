@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """postdoctor DOMAIN: a domain in order, and one with every fault there is."""
 
+import gzip
+import io
 import json
 import os
 import shutil
@@ -8,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import zipfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from test_dkim import BUILD  # noqa: E402
@@ -111,6 +114,60 @@ class Doctor(unittest.TestCase):
         self.assertNotIn("\033", text)
         rows = self.run_doctor("bad.test", "--markdown").stdout.decode().splitlines()
         self.assertTrue(all(row.startswith("|") and row.count("|") - row.count("\\|") == 6 for row in rows), rows)
+
+
+REPORT = """<?xml version="1.0" encoding="UTF-8"?>
+<feedback>
+ <report_metadata><org_name>big.test</org_name><report_id>77</report_id>
+  <date_range><begin>1735689600</begin><end>1735776000</end></date_range></report_metadata>
+ <policy_published><domain>good.test</domain><adkim>r</adkim><p>reject</p><sp>reject</sp><pct>100</pct></policy_published>
+ <record><row><source_ip>192.0.2.7</source_ip><count>12</count>
+  <policy_evaluated><disposition>none</disposition><dkim>pass</dkim><spf>pass</spf></policy_evaluated></row>
+  <identifiers><header_from>good.test</header_from></identifiers>
+  <auth_results><dkim><domain>good.test</domain><result>pass</result></dkim>
+   <spf><domain>good.test</domain><result>pass</result></spf></auth_results></record>
+ <record><row><source_ip>2001:db8::5</source_ip><count>30</count>
+  <policy_evaluated><disposition>reject</disposition><dkim>fail</dkim><spf>fail</spf></policy_evaluated></row>
+  <identifiers><header_from>good.test</header_from></identifiers>
+  <auth_results><spf><domain>relay.test</domain><result>pass</result></spf></auth_results></record>
+</feedback>
+"""
+
+
+class Reports(unittest.TestCase):
+    def report(self, data, *args):
+        return subprocess.run([f"{BUILD}/sbin/postdoctor", "report", *args, "-"], input=data, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
+
+    def packed(self):
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as z:
+            z.writestr("big.test!good.test!1!2.xml", REPORT)
+        return {"plain": REPORT.encode(), "gzip": gzip.compress(REPORT.encode()), "zip": archive.getvalue()}
+
+    def test_each_packing(self):
+        for kind, data in self.packed().items():
+            done = self.report(data, "--json")
+            answer = json.loads(done.stdout)
+            self.assertEqual((done.returncode, answer["messages"], answer["not_aligned"]), (1, 42, 30), kind)
+            self.assertEqual((answer["organisation"], answer["domain"], answer["policy"]), ("big.test", "good.test", "reject"))
+            first, second = answer["sources"]
+            self.assertEqual((first["source"], first["disposition"]), ("2001:db8::5", "reject"))
+            self.assertIn("SPF passed for relay.test, which is not the From domain", first["why"])
+            self.assertEqual(second["why"], "aligned by SPF and DKIM")
+
+    def test_text(self):
+        text = self.report(REPORT.encode()).stdout.decode()
+        self.assertIn("42 messages, 30 not aligned", text)
+        self.assertIn("2025-01-01 00:00 to 2025-01-02 00:00 UTC", text)
+
+    def test_what_is_no_report(self):
+        bomb = '<?xml version="1.0"?><!DOCTYPE f [<!ENTITY a "aaaaaaaaaa">]><feedback>&a;</feedback>'
+        for data in (b"", b"<feedback/>", b"no xml", bomb.encode(), gzip.compress(REPORT.encode())[:-40], b"PK\3\4",
+                     REPORT.encode()[:-30], gzip.compress(b"<a>" * 1000)):
+            done = self.report(data)
+            self.assertEqual((done.returncode, done.stdout), (65, b""), data[:40])
+            self.assertTrue(done.stderr.startswith(b"postdoctor: "))
 
 
 if __name__ == "__main__":

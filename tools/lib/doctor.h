@@ -13,7 +13,7 @@
 /* What is given on the command line; NULL: not given. */
 struct doctor_options {
 	const char *config_dir, *dns, *ip, *helo, *sender, *selector, *send_from;
-	bool json, markdown, color, connect;
+	bool json, markdown, color;
 	const char *subject; /* a domain or a file */
 };
 
@@ -28,6 +28,7 @@ struct doctor {
 /* Each in a task; sets doctor->status. */
 void doctor_spf(struct doctor *doctor);
 void doctor_message(struct doctor *doctor);
+void doctor_report(struct doctor *doctor);
 /* Of options->subject. */
 void doctor_domain(struct doctor *doctor);
 

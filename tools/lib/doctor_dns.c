@@ -225,7 +225,7 @@ bool doctor_dns_open(struct doctor_dns *d, const char *server, struct err *err)
 {
 	struct err unused;
 
-	d->dns = (struct authn_dns){query, d};
+	d->dns = (struct authn_dns){ .query = query, .context = d };
 	if (server) {
 		d->server_count = 1;
 		return parse_server(server, &d->servers[0]) ||

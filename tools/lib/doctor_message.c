@@ -159,6 +159,7 @@ static json_t *dkim_json(const struct dkim_message *m)
 {
 	static const char *const parts[] = {"", "body", "header"};
 	json_t *list = json_array();
+	struct slice was;
 
 	for (size_t i = 0; i < m->count; i++) {
 		const struct dkim_signature *d = &m->signature[i];
@@ -173,6 +174,8 @@ static json_t *dkim_json(const struct dkim_message *m)
 				    json_string(dkim_algorithm_text(d->s.algorithm)));
 		json_object_set_new(one, "bits", json_integer(d->bits));
 		json_object_set_new(one, "differs", json_string(parts[d->failed]));
+		if (d->failed == DKIM_PART_HEADER && signature_first_change(&d->s, m->header, m->arena, &was))
+			json_object_set_new(one, "changed_field", doctor_json_text(was));
 		json_array_append_new(list, one);
 	}
 	return list;
@@ -238,15 +241,18 @@ static void print_hops(const struct hop *hops, size_t count)
  * Why a signature fails: z= has the fields as they were, and the first that is another now is
  * named; else the usual suspects are.
  */
-static void explain_signature(const struct dkim_signature *d)
+static void explain_signature(const struct dkim_signature *d, const struct dkim_message *m)
 {
+	struct slice was;
+
 	if (d->failed == DKIM_PART_BODY) {
-		puts("    The text was changed after signing: by a mailing list's footer, a "
-		     "filter, or a gateway that re-encodes.");
+		puts("    The text was changed after signing: by a mailing list's footer, a filter, or a gateway.");
+	} else if (d->failed == DKIM_PART_HEADER && signature_first_change(&d->s, m->header, m->arena, &was)) {
+		fputs("    Changed after signing; the field was:\n    ", stdout);
+		doctor_print_text(was);
+		putchar('\n');
 	} else if (d->failed == DKIM_PART_HEADER) {
-		fputs("    The text is as it was; one of these fields is not, or the key was "
-		      "replaced:\n    ",
-		      stdout);
+		fputs("    The text is as it was; one of these fields is not, or the key was replaced:\n    ", stdout);
 		doctor_print_text(d->s.headers);
 		putchar('\n');
 	}
@@ -265,7 +271,7 @@ static void print_dkim(const struct dkim_message *m)
 		doctor_print_text(d->s.selector);
 		printf(" (%s%s%s)\n", dkim_algorithm_text(d->s.algorithm), d->reason ? ": " : "",
 		       d->reason ? d->reason : "");
-		explain_signature(d);
+		explain_signature(d, m);
 	}
 	if (m->left_out)
 		printf("  %zu more signatures were not looked at\n", m->left_out);
@@ -302,6 +308,23 @@ static void print_dmarc(const struct verify_answer *v)
 	}
 }
 
+static bool has_field(const struct canon_header *header, const char *name, const char *value)
+{
+	for (size_t i = 0; i < header->count; i++)
+		if (header_is(&header->field[i], name) && (!value || slice_eq_nocase(header->field[i].value, slice_of(value))))
+			return true;
+	return false;
+}
+
+/* Mail to many that cannot be left by a click: the large receivers mark it. */
+static bool lacks_unsubscribe(const struct canon_header *header)
+{
+	bool bulk = has_field(header, "List-Id", NULL) || has_field(header, "Precedence", "bulk") ||
+		    has_field(header, "Precedence", "list") || has_field(header, "Feedback-ID", NULL);
+
+	return bulk && !(has_field(header, "List-Unsubscribe", NULL) && has_field(header, "List-Unsubscribe-Post", NULL));
+}
+
 static void print_all(const struct verify_answer *v, const struct hop *hops, size_t count,
 		      bool has_client)
 {
@@ -316,6 +339,9 @@ static void print_all(const struct verify_answer *v, const struct hop *hops, siz
 	       v->arc.answer.reason ? " (" : "", v->arc.answer.reason ? v->arc.answer.reason : "",
 	       v->arc.answer.reason ? ")\n" : "\n");
 	print_dmarc(v);
+	if (lacks_unsubscribe(&v->header))
+		puts("Bulk mail without List-Unsubscribe and List-Unsubscribe-Post (RFC 8058): the large receivers mark it.  Add\n"
+		     "  List-Unsubscribe: <https://...>, <mailto:...> and List-Unsubscribe-Post: List-Unsubscribe=One-Click, and sign both.");
 	if (v->results.dmarc_override)
 		printf("  overridden by a %s\n", v->results.dmarc_override);
 }
@@ -384,6 +410,7 @@ static void explain(struct doctor *d, struct slice message)
 		json_object_set_new(json, "arc", arc_json(&v.arc.answer));
 		json_object_set_new(json, "dmarc", dmarc_json(&v));
 		json_object_set_new(json, "hops", hops_json(hops, hop_count));
+		json_object_set_new(json, "lacks_unsubscribe", json_boolean(lacks_unsubscribe(&v.header)));
 		doctor_print_json(json);
 	} else {
 		print_all(&v, hops, hop_count, r.address.len > 0);
