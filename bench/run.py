@@ -6,6 +6,7 @@ import tempfile
 
 import big
 import idle
+import long_queues
 import relay
 import resolver
 import tables
@@ -52,6 +53,20 @@ def message():
         "", f"at most 3 x its reader's {reader * 1e3:.0f} ms ({both * 1e3:.0f} with the writer)")
 
 
+def long_queue():
+    ours, theirs = long_queues.run(Postrider), long_queues.run(Postfix)
+    what = f"{long_queues.MESSAGES} queued for 1000 destinations"
+    row(what + ": first", f"{ours['first_s']:.2f}", f"{theirs['first_s']:.2f}", "s",
+        f"{theirs['first_s'] / ours['first_s']:.1f} x", "goal 5 x")
+    row("  all", f"{ours['drain_s']:.1f}", f"{theirs['drain_s']:.1f}", "s", f"{theirs['drain_s'] / ours['drain_s']:.1f} x",
+        "goal 5 x")
+    row("  memory of qmgr", f"{ours['qmgr_mib']:.1f}", f"{theirs['qmgr_mib']:.1f}", "MiB", "", "goal: a half")
+    ours, theirs = long_queues.run_list(Postrider), long_queues.run_list(Postfix)
+    total = [x["taken_s"] + x["delivered_s"] for x in (ours, theirs)]
+    row(f"a message to {long_queues.RECIPIENTS} recipients", f"{total[0]:.2f}", f"{total[1]:.2f}", "s",
+        f"{total[1] / total[0]:.1f} x", "goal 5 x")
+
+
 def lookup_tables():
     for kind, figures in tables.run(BUILD):
         for what, wanted in (("build", "not slower"), ("lookup", "")):
@@ -61,7 +76,7 @@ def lookup_tables():
 
 def main():
     print(f"{'':<44} {'Postrider':>10} {'Postfix':>10}")
-    for part in (relaying, sessions, questions, message, lookup_tables):
+    for part in (relaying, sessions, questions, message, long_queue, lookup_tables):
         part()
 
 

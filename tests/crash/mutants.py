@@ -99,14 +99,16 @@ def build(folder):
 
 
 def main():
-    wanted = sys.argv[1:]
+    # -n: without the tests of the program as it is; numbers: these mutants only.
+    first = "-n" not in sys.argv
+    wanted = [a for a in sys.argv[1:] if a != "-n"]
     survived = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         os.chmod(folder, 0o755)
         copy_tree(folder)
         program = build(folder)
         chosen = [m for i, m in enumerate(MUTANTS) if not wanted or str(i + 1) in wanted]
-        for kind, where in sorted({(m[3], m[4]) for m in chosen}):
+        for kind, where in sorted({(m[3], m[4]) for m in chosen}) if first else []:
             done = test(program, kind, where)
             if done.returncode:
                 sys.exit(f"the program as it is: {kind} {where} fails:\n{done.stderr.decode()[-3000:]}")
