@@ -57,11 +57,14 @@ LIBS     := -lev $(foreach t,$(LOCAL_TYPES),$(local_lib_$(t))) -lseccomp -lidn2 
 # Libraries, lowest first; lint/includes.sh knows the same order.
 LIB_DIRS := common/base common/net common/mail common/config common/sasl common/proto common/process common/tls tables routing authn policy delivery/lib
 # A daemon has a folder of its name; main() is in its main.c.
-DAEMON_DIRS := master smtpd cleanup qmgr bounce pickup showq resolver proxymap verify anvil tlsmgr auth mailauth signer \
+# Policies by HTTPS: with libcurl only.
+HAVE_CURL := $(call have,,curl/curl.h,y)
+daemon_libs_mtasts := -lcurl
+DAEMON_DIRS := master $(if $(HAVE_CURL),mtasts) smtpd cleanup qmgr bounce pickup showq resolver proxymap verify anvil tlsmgr auth mailauth signer \
                delivery/smtp delivery/local delivery/virtual delivery/pipe
 
 # Linked by proxymap and the commands alone.
-SERVER_SRCS := $(filter-out %_test.c %_fuzz.c,$(patsubst %,tables/servers/%.c,pool server_table servers small_protocol socket socketmap tcp policy) \
+SERVER_SRCS := $(filter-out %_test.c %_fuzz.c,$(patsubst %,tables/servers/%.c,pool server_table servers small_protocol socket socketmap tcp) \
                $(foreach t,$(SERVER_TYPES),$(wildcard tables/servers/$(t).c tables/servers/$(t)_*.c)))
 
 not_test  = $(filter-out %_test.c %_fuzz.c,$(1))
@@ -112,7 +115,7 @@ define daemon_rule
 $(B)/libexec/$(notdir $(1)): $(call obj,$(call not_test,$(wildcard $(1)/*.c))) $(if $(filter proxymap,$(1)),$(SERVER_LIB)) $(LIB)
 	@mkdir -p $$(@D)
 	@echo "  LINK  $$@"
-	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(if $(filter proxymap,$(1)),$(SERVER_LIBS)) $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(if $(filter proxymap,$(1)),$(SERVER_LIBS)) $(LIBS) $(daemon_libs_$(notdir $(1)))
 endef
 $(foreach d,$(DAEMONS),$(eval $(call daemon_rule,$(d))))
 
@@ -127,10 +130,10 @@ folder_objs = $(if $(filter tools tools/lib,$(call folder,$(1))),$(call obj,$(TO
 	$(LIB_DIRS) tables/servers,$(call folder,$(1))),,$(call obj,$(filter-out %/main.c,$(call not_test,$(wildcard $(dir $(1))*.c))))))
 # $(1): source, $(2): test or fuzz, $(3): libraries
 define test_rule
-$(B)/$(2)/$(1:.c=): $(call obj,$(1) $(SUPPORT_SRCS)) $(call folder_objs,$(1)) $(if $(filter tables/servers/%,$(1)),$(SERVER_LIB)) $(LIB)
+$(B)/$(2)/$(1:.c=): $(call obj,$(1) $(SUPPORT_SRCS)) $(call folder_objs,$(1)) $(if $(filter tables/servers/% proxymap/%,$(1)),$(SERVER_LIB)) $(LIB)
 	@mkdir -p $$(@D)
 	@echo "  LINK  $$@"
-	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(if $(filter tables/servers/%,$(1)),$(SERVER_LIBS)) $(LIBS) $(3)
+	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(if $(filter tables/servers/% proxymap/%,$(1)),$(SERVER_LIBS)) $(LIBS) $(3)
 endef
 $(foreach t,$(TEST_SRCS),$(eval $(call test_rule,$(t),test,-lcmocka)))
 $(foreach t,$(FUZZ_SRCS),$(eval $(call test_rule,$(t),fuzz)))

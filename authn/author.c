@@ -14,7 +14,8 @@ static bool is_host_name(struct slice name)
 	for (size_t i = 0; i < name.len; i++) {
 		unsigned char c = (unsigned char)name.ptr[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'))
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+		      c == '.'))
 			return false;
 	}
 	return true;
@@ -42,7 +43,8 @@ static const char *add_domain(struct author *author, struct slice domain)
 	return NULL;
 }
 
-static const char *add_address(struct author *author, const struct address_place *place, struct arena *arena)
+static const char *add_address(struct author *author, const struct address_place *place,
+			       struct arena *arena)
 {
 	struct slice local, domain, name;
 
@@ -62,7 +64,7 @@ static const char *add_address(struct author *author, const struct address_place
 
 static const char *read_field(struct author *author, struct slice value, struct arena *arena)
 {
-	struct address_scan scan = { .rest = value };
+	struct address_scan scan = {.rest = value};
 	struct address_place place;
 	size_t addresses = 0;
 	const char *fault = NULL;
@@ -87,7 +89,7 @@ void author_read(const struct canon_header *header, struct arena *arena, struct 
 	const struct header_field *from = NULL;
 	size_t fields = 0;
 
-	*author = (struct author){ 0 };
+	*author = (struct author){0};
 	for (size_t i = 0; i < header->count; i++)
 		if (header_is(&header->field[i], "From")) {
 			from = &header->field[i];
@@ -97,7 +99,8 @@ void author_read(const struct canon_header *header, struct arena *arena, struct 
 		author->fault = "there is no From field";
 	else if (fields > 1)
 		author->fault = "there are several From fields";
-	else if (slice_trim(from->name).len != from->name.len || from->whole.ptr[from->name.len] != ':')
+	else if (slice_trim(from->name).len != from->name.len ||
+		 from->whole.ptr[from->name.len] != ':')
 		author->fault = "white space before the colon of the From field";
 	else
 		author->fault = read_field(author, from->value, arena);

@@ -16,12 +16,13 @@ void canon_header_read(struct slice header, struct arena *arena, struct canon_he
 	struct header_field f;
 	size_t room = 0;
 
-	*fields = (struct canon_header){ 0 };
+	*fields = (struct canon_header){0};
 	while (header_next(&rest, &f)) {
 		if (fields->count == CANON_FIELDS_MAX)
 			return;
 		if (fields->count == room) {
-			struct header_field *more = arena_alloc(arena, (room ? room * 2 : 64) * sizeof(f));
+			struct header_field *more =
+			    arena_alloc(arena, (room ? room * 2 : 64) * sizeof(f));
 
 			if (room)
 				memcpy(more, fields->field, room * sizeof(f));
@@ -92,15 +93,16 @@ void canon_signature(enum canon form, struct slice whole, struct slice b, struct
 	size_t from = (size_t)(b.ptr - whole.ptr);
 
 	whole = without_end(whole);
-	canon_parts(form, slice_sub(whole, 0, from), slice_sub(whole, from + b.len, whole.len), out);
+	canon_parts(form, slice_sub(whole, 0, from), slice_sub(whole, from + b.len, whole.len),
+		    out);
 }
 
 /* --- bodies --- */
 
 struct form {
 	enum canon form;
-	uint64_t limit, length;        /* octets to be hashed; octets so far */
-	uint64_t empty_lines;          /* at the end so far */
+	uint64_t limit, length; /* octets to be hashed; octets so far */
+	uint64_t empty_lines;   /* at the end so far */
 	bool gap, cr, started;
 	EVP_MD_CTX *hash;
 	size_t used;
@@ -243,7 +245,8 @@ void canon_bodies_finish(struct canon_bodies *bodies)
 
 		if (f->cr)
 			emit_text(f, "\r", 1);
-		/* Empty lines at the end go; a last line without CRLF gets it; the empty simple body is CRLF. */
+		/* Empty lines at the end go; a last line without CRLF gets it; the empty simple
+		 * body is CRLF. */
 		if (f->started || f->form == CANON_SIMPLE)
 			emit(f, "\r\n", 2);
 		flush(f);
@@ -251,7 +254,8 @@ void canon_bodies_finish(struct canon_bodies *bodies)
 	}
 }
 
-void canon_bodies_digest(const struct canon_bodies *bodies, int index, uint8_t digest[CANON_DIGEST], uint64_t *length)
+void canon_bodies_digest(const struct canon_bodies *bodies, int index, uint8_t digest[CANON_DIGEST],
+			 uint64_t *length)
 {
 	memcpy(digest, bodies->form[index]->digest, CANON_DIGEST);
 	*length = bodies->form[index]->length;

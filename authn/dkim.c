@@ -5,7 +5,8 @@
 
 const char *dkim_result_text(enum dkim_result result)
 {
-	static const char *const texts[] = { "none", "pass", "fail", "policy", "neutral", "temperror", "permerror" };
+	static const char *const texts[] = {"none",    "pass",      "fail",     "policy",
+					    "neutral", "temperror", "permerror"};
 
 	return texts[result];
 }
@@ -18,7 +19,8 @@ static void settle(struct signature_check *c, enum dkim_result result, const cha
 
 /* --- one signature --- */
 
-static bool body_is_right(const struct signature *s, const struct canon_bodies *bodies, struct signature_check *c)
+static bool body_is_right(const struct signature *s, const struct canon_bodies *bodies,
+			  struct signature_check *c)
 {
 	uint8_t digest[CANON_DIGEST];
 	uint64_t length;
@@ -38,7 +40,8 @@ static bool body_is_right(const struct signature *s, const struct canon_bodies *
 	return false;
 }
 
-static bool key_is_usable(const struct signature *s, const struct dkim_key *key, struct signature_check *c)
+static bool key_is_usable(const struct signature *s, const struct dkim_key *key,
+			  struct signature_check *c)
 {
 	ptrdiff_t at = slice_rfind(s->identity, '@');
 	struct slice identity = slice_sub(s->identity, (size_t)(at + 1), s->identity.len);
@@ -58,12 +61,13 @@ static bool key_is_usable(const struct signature *s, const struct dkim_key *key,
 	return false;
 }
 
-void signature_check(const struct signature *s, struct slice header_bytes, const struct canon_bodies *bodies,
-		     const struct authn_dns *dns, struct arena *arena, struct signature_check *c)
+void signature_check(const struct signature *s, struct slice header_bytes,
+		     const struct canon_bodies *bodies, const struct authn_dns *dns,
+		     struct arena *arena, struct signature_check *c)
 {
-	struct dkim_key key = { 0 };
+	struct dkim_key key = {0};
 
-	*c = (struct signature_check){ .result = DKIM_PASS };
+	*c = (struct signature_check){.result = DKIM_PASS};
 	if (s->algorithm == DKIM_RSA_SHA1) {
 		settle(c, DKIM_PERMERROR, "rsa-sha1 is not valid any more");
 		return;
@@ -73,7 +77,8 @@ void signature_check(const struct signature *s, struct slice header_bytes, const
 		return;
 	dkim_key_fetch(dns, s->domain, s->selector, arena, &key);
 	if (key_is_usable(s, &key, c) && !dkim_key_verify(&key, header_bytes, s->b)) {
-		settle(c, DKIM_FAIL, "the header is not as it was signed, or the key in DNS is another");
+		settle(c, DKIM_FAIL,
+		       "the header is not as it was signed, or the key in DNS is another");
 		c->failed = DKIM_PART_HEADER;
 	}
 	EVP_PKEY_free(key.pkey);
@@ -83,10 +88,11 @@ void signature_check(const struct signature *s, struct slice header_bytes, const
 
 static void prepare_one(struct dkim_message *m, struct dkim_signature *d, size_t field)
 {
-	struct err err = { 0 };
+	struct err err = {0};
 
 	d->field = field;
-	d->parsed = signature_parse(SIGNATURE_DKIM, &m->header->field[field], m->arena, &d->s, &err);
+	d->parsed =
+	    signature_parse(SIGNATURE_DKIM, &m->header->field[field], m->arena, &d->s, &err);
 	if (!d->parsed) {
 		d->result = DKIM_PERMERROR;
 		d->reason = arena_printf(m->arena, "malformed signature: %s", err.text);
@@ -100,10 +106,10 @@ static void prepare_one(struct dkim_message *m, struct dkim_signature *d, size_t
 	}
 }
 
-void dkim_prepare(struct dkim_message *m, const struct canon_header *header, struct canon_bodies *bodies, size_t limit,
-		  struct arena *arena)
+void dkim_prepare(struct dkim_message *m, const struct canon_header *header,
+		  struct canon_bodies *bodies, size_t limit, struct arena *arena)
 {
-	*m = (struct dkim_message){ .header = header, .bodies = bodies, .arena = arena };
+	*m = (struct dkim_message){.header = header, .bodies = bodies, .arena = arena};
 	limit = limit < DKIM_LIMIT_MAX ? limit : DKIM_LIMIT_MAX;
 	m->signature = arena_alloc(arena, (limit + 1) * sizeof(*m->signature));
 	for (size_t i = 0; i < header->count; i++) {
@@ -128,10 +134,11 @@ static const char *refuse_early(const struct dkim_signature *d, uint64_t now)
 	return NULL;
 }
 
-static void finish_one(struct dkim_message *m, struct dkim_signature *d, const struct authn_dns *dns, uint64_t now)
+static void finish_one(struct dkim_message *m, struct dkim_signature *d,
+		       const struct authn_dns *dns, uint64_t now)
 {
 	struct signature_check c;
-	struct str bytes = { 0 };
+	struct str bytes = {0};
 
 	d->reason = refuse_early(d, now);
 	if (d->reason) {

@@ -11,19 +11,27 @@
 #define DKIM_LIMIT_MAX 100
 
 /* Result words of RFC 8601 §2.7.1. */
-enum dkim_result { DKIM_NONE, DKIM_PASS, DKIM_FAIL, DKIM_POLICY, DKIM_NEUTRAL, DKIM_TEMPERROR, DKIM_PERMERROR };
+enum dkim_result {
+	DKIM_NONE,
+	DKIM_PASS,
+	DKIM_FAIL,
+	DKIM_POLICY,
+	DKIM_NEUTRAL,
+	DKIM_TEMPERROR,
+	DKIM_PERMERROR
+};
 enum dkim_part { DKIM_PART_NONE, DKIM_PART_BODY, DKIM_PART_HEADER };
 
 struct dkim_signature {
 	struct signature s;
-	size_t field;                  /* index in the header */
+	size_t field; /* index in the header */
 	bool parsed;
 	enum dkim_result result;
-	const char *reason;            /* in a few words; NULL with a plain pass */
-	enum dkim_part failed;         /* what is not as it was signed */
-	int bits;                      /* of the key; 0: not known */
-	bool testing;                  /* the domain says that it is only trying */
-	bool partial;                  /* l= leaves a part of the body open */
+	const char *reason;    /* in a few words; NULL with a plain pass */
+	enum dkim_part failed; /* what is not as it was signed */
+	int bits;              /* of the key; 0: not known */
+	bool testing;          /* the domain says that it is only trying */
+	bool partial;          /* l= leaves a part of the body open */
 };
 
 struct dkim_message {
@@ -32,13 +40,13 @@ struct dkim_message {
 	struct arena *arena;
 	struct dkim_signature *signature;
 	size_t count;
-	size_t left_out;               /* signatures beyond the limit */
+	size_t left_out; /* signatures beyond the limit */
 };
 
 const char *dkim_result_text(enum dkim_result result);
 /* Reads at most `limit` signatures and asks `bodies` for their hashes. */
-void dkim_prepare(struct dkim_message *message, const struct canon_header *header, struct canon_bodies *bodies,
-		  size_t limit, struct arena *arena);
+void dkim_prepare(struct dkim_message *message, const struct canon_header *header,
+		  struct canon_bodies *bodies, size_t limit, struct arena *arena);
 /* After canon_bodies_finish.  `now`: seconds since the epoch.  May suspend the task. */
 void dkim_finish(struct dkim_message *message, const struct authn_dns *dns, uint64_t now);
 
@@ -53,7 +61,8 @@ struct signature_check {
 	int bits;
 	bool testing, partial;
 };
-void signature_check(const struct signature *s, struct slice header_bytes, const struct canon_bodies *bodies,
-		     const struct authn_dns *dns, struct arena *arena, struct signature_check *check);
+void signature_check(const struct signature *s, struct slice header_bytes,
+		     const struct canon_bodies *bodies, const struct authn_dns *dns,
+		     struct arena *arena, struct signature_check *check);
 
 #endif

@@ -3,21 +3,23 @@
 #include "authn/dkim.h"
 #include "tests/support/fuzz.h"
 
-static void query(void *context, struct slice name, enum dns_type type, struct arena *arena, struct dns_answer *answer)
+static void query(void *context, struct slice name, enum dns_type type, struct arena *arena,
+		  struct dns_answer *answer)
 {
 	struct slice *record = context;
 
 	FUZZ_CHECK(type == DNS_TXT && authn_domain_valid(name));
-	*answer = (struct dns_answer){ .status = record->len ? DNS_OK : DNS_TEMPORARY, .count = record->len ? 1 : 0 };
+	*answer = (struct dns_answer){.status = record->len ? DNS_OK : DNS_TEMPORARY,
+				      .count = record->len ? 1 : 0};
 	answer->records = arena_alloc(arena, sizeof(*answer->records));
-	answer->records[0] = (struct dns_record){ .type = type, .data = *record };
+	answer->records[0] = (struct dns_record){.type = type, .data = *record};
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice text = slice_make(data, size), record = SLICE_NONE;
 	const char *key = size ? memmem(data, size, "KEY\r\n", 5) : NULL;
-	struct authn_dns dns = { query, &record };
+	struct authn_dns dns = {query, &record};
 	struct canon_bodies *bodies = canon_bodies_create();
 	struct arena *arena = arena_create(0);
 	struct canon_header header;

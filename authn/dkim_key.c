@@ -11,15 +11,15 @@
 
 enum dkim_algorithm dkim_algorithm(struct slice name)
 {
-	return slice_eq_nocase(name, SLICE("rsa-sha256"))	    ? DKIM_RSA_SHA256 :
-	       slice_eq_nocase(name, SLICE("ed25519-sha256")) ? DKIM_ED25519_SHA256 :
-	       slice_eq_nocase(name, SLICE("rsa-sha1"))	    ? DKIM_RSA_SHA1 :
-							      DKIM_UNKNOWN_ALGORITHM;
+	return slice_eq_nocase(name, SLICE("rsa-sha256"))       ? DKIM_RSA_SHA256
+	       : slice_eq_nocase(name, SLICE("ed25519-sha256")) ? DKIM_ED25519_SHA256
+	       : slice_eq_nocase(name, SLICE("rsa-sha1"))       ? DKIM_RSA_SHA1
+								: DKIM_UNKNOWN_ALGORITHM;
 }
 
 const char *dkim_algorithm_text(enum dkim_algorithm algorithm)
 {
-	static const char *const texts[] = { "rsa-sha256", "ed25519-sha256", "rsa-sha1", "unknown" };
+	static const char *const texts[] = {"rsa-sha256", "ed25519-sha256", "rsa-sha1", "unknown"};
 
 	return texts[algorithm];
 }
@@ -50,14 +50,14 @@ static EVP_PKEY *read_rsa(struct slice bytes)
 
 static void read_key(struct slice p, struct dkim_key *key)
 {
-	struct str bytes = { 0 };
+	struct str bytes = {0};
 
 	if (tags_base64(p, &bytes) && bytes.len > 0 && bytes.len <= 4096) {
 		if (!key->ed25519)
 			key->pkey = read_rsa(str_slice(&bytes));
 		else if (bytes.len == ED25519_KEY)
-			key->pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, (const unsigned char *)bytes.data,
-								bytes.len);
+			key->pkey = EVP_PKEY_new_raw_public_key(
+			    EVP_PKEY_ED25519, NULL, (const unsigned char *)bytes.data, bytes.len);
 	}
 	str_free(&bytes);
 	if (!key->pkey) {
@@ -85,7 +85,7 @@ void dkim_key_parse(struct slice record, struct arena *arena, struct dkim_key *k
 	struct tags *tags = arena_alloc(arena, sizeof(*tags));
 	struct slice v, k, p;
 
-	*key = (struct dkim_key){ .record = record };
+	*key = (struct dkim_key){.record = record};
 	if (!tags_parse(record, tags, NULL)) {
 		give_up(key, DKIM_KEY_MALFORMED, "the key record in DNS is malformed");
 		return;
@@ -112,14 +112,15 @@ void dkim_key_parse(struct slice record, struct arena *arena, struct dkim_key *k
 		read_key(p, key);
 }
 
-void dkim_key_fetch(const struct authn_dns *dns, struct slice domain, struct slice selector, struct arena *arena,
-		    struct dkim_key *key)
+void dkim_key_fetch(const struct authn_dns *dns, struct slice domain, struct slice selector,
+		    struct arena *arena, struct dkim_key *key)
 {
-	struct slice name = slice_of(arena_printf(arena, "%.*s._domainkey.%.*s", SLICE_FMT(selector), SLICE_FMT(domain)));
+	struct slice name = slice_of(
+	    arena_printf(arena, "%.*s._domainkey.%.*s", SLICE_FMT(selector), SLICE_FMT(domain)));
 	struct dns_answer answer;
 
 	authn_query(dns, name, DNS_TXT, arena, &answer);
-	*key = (struct dkim_key){ 0 };
+	*key = (struct dkim_key){0};
 	if (authn_dns_failed(&answer)) {
 		give_up(key, DKIM_KEY_TEMPORARY, "no answer now for the key in DNS");
 		return;
@@ -141,9 +142,11 @@ bool dkim_key_verify(const struct dkim_key *key, struct slice signed_bytes, stru
 		SHA256((const unsigned char *)signed_bytes.ptr, signed_bytes.len, hash);
 		data = slice_make(hash, sizeof(hash));
 	}
-	ok = ctx && EVP_DigestVerifyInit(ctx, NULL, key->ed25519 ? NULL : EVP_sha256(), NULL, key->pkey) == 1 &&
-	     EVP_DigestVerify(ctx, (const unsigned char *)signature.ptr, signature.len, (const unsigned char *)data.ptr,
-			      data.len) == 1;
+	ok = ctx &&
+	     EVP_DigestVerifyInit(ctx, NULL, key->ed25519 ? NULL : EVP_sha256(), NULL, key->pkey) ==
+		 1 &&
+	     EVP_DigestVerify(ctx, (const unsigned char *)signature.ptr, signature.len,
+			      (const unsigned char *)data.ptr, data.len) == 1;
 	EVP_MD_CTX_free(ctx);
 	ERR_clear_error();
 	return ok;

@@ -3,6 +3,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ bool dkim_private_key_read(struct slice pem, struct dkim_private_key *key, struc
 	BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
 	int kind, bits;
 
-	*key = (struct dkim_private_key){ 0 };
+	*key = (struct dkim_private_key){0};
 	key->pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
 	BIO_free(bio);
 	ERR_clear_error();
@@ -44,7 +45,8 @@ void dkim_private_key_free(struct dkim_private_key *key)
 	key->pkey = NULL;
 }
 
-bool dkim_private_key_record(const struct dkim_private_key *key, struct str *record, struct err *err)
+bool dkim_private_key_record(const struct dkim_private_key *key, struct str *record,
+			     struct err *err)
 {
 	unsigned char raw[32], *der = NULL;
 	size_t raw_len = sizeof(raw);
@@ -72,25 +74,54 @@ bool dkim_private_key_matches(const struct dkim_private_key *key, const struct d
 	return same;
 }
 
-bool dkim_private_key_sign(const struct dkim_private_key *key, struct slice bytes, struct str *base64, struct err *err)
+/* Ed25519 signs the hash as its message (RFC 8463). */
+static bool sign_ed25519(EVP_PKEY *pkey, const uint8_t digest[CANON_DIGEST],
+			 unsigned char *signature, size_t *len)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	unsigned char hash[SHA256_DIGEST_LENGTH], signature[DKIM_RSA_MAX / 8];
-	size_t len = sizeof(signature);
-	bool ok;
+	bool ok = ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
+		  EVP_DigestSign(ctx, signature, len, digest, CANON_DIGEST) == 1;
 
-	if (key->ed25519) {
-		SHA256((const unsigned char *)bytes.ptr, bytes.len, hash);
-		bytes = slice_make(hash, sizeof(hash));
-	}
-	ok = ctx && EVP_DigestSignInit(ctx, NULL, key->ed25519 ? NULL : EVP_sha256(), NULL, key->pkey) == 1 &&
-	     EVP_DigestSign(ctx, signature, &len, (const unsigned char *)bytes.ptr, bytes.len) == 1;
 	EVP_MD_CTX_free(ctx);
+	return ok;
+}
+
+static bool sign_rsa(EVP_PKEY *pkey, const uint8_t digest[CANON_DIGEST], unsigned char *signature,
+		     size_t *len)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
+	bool ok = ctx && EVP_PKEY_sign_init(ctx) == 1 &&
+		  EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
+		  EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1 &&
+		  EVP_PKEY_sign(ctx, signature, len, digest, CANON_DIGEST) == 1;
+
+	EVP_PKEY_CTX_free(ctx);
+	return ok;
+}
+
+bool dkim_private_key_sign_digest(const struct dkim_private_key *key,
+				  const uint8_t digest[CANON_DIGEST], struct str *base64,
+				  struct err *err)
+{
+	unsigned char signature[DKIM_RSA_MAX / 8];
+	size_t len = sizeof(signature);
+	bool ok = (key->ed25519 ? sign_ed25519 : sign_rsa)(key->pkey, digest, signature, &len);
+
 	ERR_clear_error();
 	if (!ok)
 		return err_set(err, ERR_TEMPORARY, "the signature cannot be made");
 	base64_encode(slice_make(signature, len), base64);
 	return true;
+}
+
+bool dkim_private_key_sign(const struct dkim_private_key *key, struct slice bytes,
+			   struct str *base64, struct err *err)
+{
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+
+	SHA256((const unsigned char *)bytes.ptr, bytes.len, digest);
+	return key->remote ? key->remote(key->context, digest, base64, err)
+			   : dkim_private_key_sign_digest(key, digest, base64, err);
 }
 
 /* --- text --- */
@@ -126,7 +157,8 @@ static void add_name(struct str *names, size_t *line, struct slice name)
 	*line += name.len + 1;
 }
 
-void dkim_sign_names(const struct dkim_sign *sign, const struct canon_header *header, struct str *names)
+void dkim_sign_names(const struct dkim_sign *sign, const struct canon_header *header,
+		     struct str *names)
 {
 	struct slice list = sign->headers, name, before;
 	size_t line = 0;
@@ -156,10 +188,11 @@ static const char *form_text(enum canon form)
 	return form == CANON_RELAXED ? "relaxed" : "simple";
 }
 
-bool dkim_sign_finish(const struct dkim_sign *sign, const struct canon_header *header, const struct canon_bodies *bodies,
-		      int body, struct str *field, struct err *err)
+bool dkim_sign_finish(const struct dkim_sign *sign, const struct canon_header *header,
+		      const struct canon_bodies *bodies, int body, struct str *field,
+		      struct err *err)
 {
-	struct str names = { 0 }, text = { 0 }, bytes = { 0 }, b = { 0 };
+	struct str names = {0}, text = {0}, bytes = {0}, b = {0};
 	uint8_t digest[CANON_DIGEST];
 	uint64_t length;
 	bool ok;
@@ -167,8 +200,9 @@ bool dkim_sign_finish(const struct dkim_sign *sign, const struct canon_header *h
 	dkim_sign_names(sign, header, &names);
 	canon_bodies_digest(bodies, body, digest, &length);
 	str_printf(&text, "DKIM-Signature: v=1; a=%s; c=%s/%s;\r\n\td=%.*s; s=%.*s;\r\n\tt=%llu; ",
-		   sign->key->ed25519 ? "ed25519-sha256" : "rsa-sha256", form_text(sign->header_form),
-		   form_text(sign->body_form), SLICE_FMT(sign->domain), SLICE_FMT(sign->selector),
+		   sign->key->ed25519 ? "ed25519-sha256" : "rsa-sha256",
+		   form_text(sign->header_form), form_text(sign->body_form),
+		   SLICE_FMT(sign->domain), SLICE_FMT(sign->selector),
 		   (unsigned long long)sign->time);
 	if (sign->expires)
 		str_printf(&text, "x=%llu; ", (unsigned long long)sign->expires);
@@ -176,9 +210,11 @@ bool dkim_sign_finish(const struct dkim_sign *sign, const struct canon_header *h
 	base64_encode(slice_make(digest, sizeof(digest)), &text);
 	str_printf(&text, ";\r\n\th=%s;\r\n\tb=", str_cstr(&names));
 
-	struct signature s = { .kind = SIGNATURE_DKIM, .whole = str_slice(&text), .header_form = sign->header_form,
-			       .headers = str_slice(&names),
-			       .b_raw = slice_make(text.data + text.len, 0) };
+	struct signature s = {.kind = SIGNATURE_DKIM,
+			      .whole = str_slice(&text),
+			      .header_form = sign->header_form,
+			      .headers = str_slice(&names),
+			      .b_raw = slice_make(text.data + text.len, 0)};
 
 	signature_header_bytes(&s, header, SIZE_MAX, &bytes);
 	ok = dkim_private_key_sign(sign->key, str_slice(&bytes), &b, err);

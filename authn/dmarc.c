@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "authn/dmarc.h"
 
-#define WALK_MAX 8   /* questions of a tree walk */
+#define WALK_MAX 8 /* questions of a tree walk */
 
 struct found {
 	bool temporary, several;
@@ -25,13 +25,14 @@ static void ask_record(struct check *c, struct slice domain, struct found *found
 	struct dmarc_record record;
 	size_t count = 0;
 
-	*found = (struct found){ .domain = domain };
+	*found = (struct found){.domain = domain};
 	authn_query(c->in->dns, name, DNS_TXT, c->arena, &answer);
 	found->temporary = authn_dns_failed(&answer);
 	for (size_t i = 0; i < answer.count; i++) {
 		struct slice text = answer.records[i].data;
 
-		if (!slice_starts(text, SLICE("v=DMARC1")) || (text.len > 8 && !strchr("; \t", text.ptr[8])))
+		if (!slice_starts(text, SLICE("v=DMARC1")) ||
+		    (text.len > 8 && !strchr("; \t", text.ptr[8])))
 			continue;
 		count++;
 		if (dmarc_record_parse(text, &record)) {
@@ -61,16 +62,17 @@ static struct slice last_labels(struct slice name, size_t keep)
 }
 
 /*
- * The tree walk: up from the domain, eight questions at most.  *organisation is where it leads to; *found
- * the record there.
+ * The tree walk: up from the domain, eight questions at most.  *organisation is where it leads to;
+ * *found the record there.
  */
-static void walk(struct check *c, struct slice domain, struct slice *organisation, struct found *found)
+static void walk(struct check *c, struct slice domain, struct slice *organisation,
+		 struct found *found)
 {
 	size_t labels = count_labels(domain), keep = labels;
 	struct found one;
 
 	*organisation = domain;
-	*found = (struct found){ .domain = domain };
+	*found = (struct found){.domain = domain};
 	for (int i = 0; i < WALK_MAX && keep > 0; i++) {
 		struct slice name = last_labels(domain, keep);
 
@@ -113,7 +115,8 @@ static void discover(struct check *c, struct slice domain, struct found *found)
 	struct slice organisation;
 
 	ask_record(c, domain, found);
-	c->walks = c->in->tree_walk || (found->has_record && found->record.psd != DMARC_PSD_UNKNOWN);
+	c->walks =
+	    c->in->tree_walk || (found->has_record && found->record.psd != DMARC_PSD_UNKNOWN);
 	if (found->has_record || found->temporary || found->several)
 		return;
 	if (c->in->tree_walk) {
@@ -124,7 +127,8 @@ static void discover(struct check *c, struct slice domain, struct found *found)
 	if (!slice_eq(organisation, domain))
 		ask_record(c, organisation, found);
 	/* A public suffix may speak for what lies below it (RFC 9091). */
-	if (!found->has_record && !found->temporary && !found->several && count_labels(organisation) > 1) {
+	if (!found->has_record && !found->temporary && !found->several &&
+	    count_labels(organisation) > 1) {
 		struct slice parent = last_labels(organisation, count_labels(organisation) - 1);
 		struct found above;
 
@@ -153,7 +157,8 @@ static enum alignment aligned(struct check *c, struct slice from, struct slice d
 }
 
 /* True when something might have passed, had DNS answered. */
-static bool check_alignment(struct check *c, struct slice from, const struct dmarc_record *record, struct dmarc_answer *a)
+static bool check_alignment(struct check *c, struct slice from, const struct dmarc_record *record,
+			    struct dmarc_answer *a)
 {
 	const struct dmarc_input *in = c->in;
 	bool unknown = false;
@@ -173,7 +178,8 @@ static bool check_alignment(struct check *c, struct slice from, const struct dma
 		al = aligned(c, from, d->s.domain, record->strict_dkim);
 		a->dkim_aligned = al == ALIGNED && d->result == DKIM_PASS;
 		a->aligned_signature = i;
-		unknown = unknown || al == ALIGNMENT_UNKNOWN || (al == ALIGNED && d->result == DKIM_TEMPERROR);
+		unknown = unknown || al == ALIGNMENT_UNKNOWN ||
+			  (al == ALIGNED && d->result == DKIM_TEMPERROR);
 	}
 	return unknown;
 }
@@ -183,7 +189,7 @@ static bool check_alignment(struct check *c, struct slice from, const struct dma
 /* Has the name no records by which mail could come from or go to it? */
 static bool does_not_exist(struct check *c, struct slice domain)
 {
-	static const enum dns_type types[] = { DNS_MX, DNS_A, DNS_AAAA };
+	static const enum dns_type types[] = {DNS_MX, DNS_A, DNS_AAAA};
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		struct dns_answer answer;
@@ -209,12 +215,15 @@ static enum dmarc_policy policy_for(struct check *c, struct slice domain, const 
 static void set_disposition(const struct dmarc_input *in, struct dmarc_answer *a)
 {
 	a->disposition = a->policy;
-	a->sampled_out = a->policy != DMARC_POLICY_NONE && (a->record.testing || in->sample >= a->record.pct);
+	a->sampled_out =
+	    a->policy != DMARC_POLICY_NONE && (a->record.testing || in->sample >= a->record.pct);
 	if (a->sampled_out)
-		a->disposition = a->policy == DMARC_POLICY_REJECT ? DMARC_POLICY_QUARANTINE : DMARC_POLICY_NONE;
+		a->disposition =
+		    a->policy == DMARC_POLICY_REJECT ? DMARC_POLICY_QUARANTINE : DMARC_POLICY_NONE;
 }
 
-static const char *failure_reason(struct check *c, const struct dmarc_input *in, struct slice domain)
+static const char *failure_reason(struct check *c, const struct dmarc_input *in,
+				  struct slice domain)
 {
 	bool dkim_passed = false;
 
@@ -223,8 +232,12 @@ static const char *failure_reason(struct check *c, const struct dmarc_input *in,
 	if (in->spf != SPF_PASS && !dkim_passed)
 		return "neither SPF nor DKIM has passed";
 	return arena_printf(c->arena, "%s passed for %s, not for %.*s",
-			    in->spf == SPF_PASS && dkim_passed ? "SPF and DKIM" : dkim_passed ? "DKIM" : "SPF",
-			    in->spf == SPF_PASS && !dkim_passed ? arena_cstr(c->arena, in->spf_domain) : "another domain",
+			    in->spf == SPF_PASS && dkim_passed ? "SPF and DKIM"
+			    : dkim_passed                      ? "DKIM"
+							       : "SPF",
+			    in->spf == SPF_PASS && !dkim_passed
+				? arena_cstr(c->arena, in->spf_domain)
+				: "another domain",
 			    SLICE_FMT(domain));
 }
 
@@ -233,7 +246,7 @@ static void check_domain(struct check *c, struct slice domain, struct dmarc_answ
 	struct found found;
 	bool unknown;
 
-	*a = (struct dmarc_answer){ .domain = domain };
+	*a = (struct dmarc_answer){.domain = domain};
 	discover(c, domain, &found);
 	if (found.temporary) {
 		a->result = DMARC_TEMPERROR;
@@ -241,7 +254,8 @@ static void check_domain(struct check *c, struct slice domain, struct dmarc_answ
 		return;
 	}
 	if (!found.has_record) {
-		a->reason = found.several ? "the domain has several DMARC records" : "the domain has no DMARC record";
+		a->reason = found.several ? "the domain has several DMARC records"
+					  : "the domain has no DMARC record";
 		return;
 	}
 	a->record = found.record;
@@ -250,7 +264,9 @@ static void check_domain(struct check *c, struct slice domain, struct dmarc_answ
 	a->policy = policy_for(c, domain, &found);
 	if (a->spf_aligned || a->dkim_aligned) {
 		a->result = DMARC_PASS;
-		a->reason = a->spf_aligned && a->dkim_aligned ? "SPF and DKIM" : a->spf_aligned ? "SPF" : "DKIM";
+		a->reason = a->spf_aligned && a->dkim_aligned ? "SPF and DKIM"
+			    : a->spf_aligned                  ? "SPF"
+							      : "DKIM";
 	} else if (unknown) {
 		a->result = DMARC_TEMPERROR;
 		a->reason = "no answer now for what SPF or DKIM would have needed";
@@ -280,10 +296,10 @@ static int gravity(const struct dmarc_answer *a)
 
 void dmarc_check(const struct dmarc_input *in, struct arena *arena, struct dmarc_answer *answer)
 {
-	struct check c = { .in = in, .arena = arena };
+	struct check c = {.in = in, .arena = arena};
 	struct dmarc_answer one;
 
-	*answer = (struct dmarc_answer){ .result = DMARC_PERMERROR, .reason = in->author->fault };
+	*answer = (struct dmarc_answer){.result = DMARC_PERMERROR, .reason = in->author->fault};
 	if (in->author->fault)
 		return;
 	for (size_t i = 0; i < in->author->count; i++) {

@@ -3,25 +3,31 @@
 #include "authn/dmarc.h"
 #include "tests/support/fuzz.h"
 
-static void query(void *context, struct slice name, enum dns_type type, struct arena *arena, struct dns_answer *answer)
+static void query(void *context, struct slice name, enum dns_type type, struct arena *arena,
+		  struct dns_answer *answer)
 {
 	struct slice *record = context;
 
 	FUZZ_CHECK(authn_domain_valid(name));
-	*answer = (struct dns_answer){ .status = record->len % 7 ? DNS_OK : DNS_TEMPORARY, .count = record->len % 7 ? 1 : 0 };
+	*answer = (struct dns_answer){.status = record->len % 7 ? DNS_OK : DNS_TEMPORARY,
+				      .count = record->len % 7 ? 1 : 0};
 	answer->records = arena_alloc(arena, sizeof(*answer->records));
-	answer->records[0] = (struct dns_record){ .type = type, .data = *record };
+	answer->records[0] = (struct dns_record){.type = type, .data = *record};
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice rest = slice_make(data, size), record;
-	struct authn_dns dns = { query, &record };
+	struct authn_dns dns = {query, &record};
 	struct arena *arena = arena_create(0);
 	struct canon_header header;
 	struct author author;
-	struct dmarc_input in = { .author = &author, .spf = SPF_PASS, .spf_domain = SLICE("a.example.com"), .dns = &dns,
-				  .tree_walk = size % 2, .sample = (unsigned)size % 100 };
+	struct dmarc_input in = {.author = &author,
+				 .spf = SPF_PASS,
+				 .spf_domain = SLICE("a.example.com"),
+				 .dns = &dns,
+				 .tree_walk = size % 2,
+				 .sample = (unsigned)size % 100};
 	struct dmarc_answer answer;
 
 	slice_cut(&rest, '\n', &record);

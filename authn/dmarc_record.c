@@ -8,14 +8,14 @@
 
 const char *dmarc_result_text(enum dmarc_result result)
 {
-	static const char *const texts[] = { "none", "pass", "fail", "temperror", "permerror" };
+	static const char *const texts[] = {"none", "pass", "fail", "temperror", "permerror"};
 
 	return texts[result];
 }
 
 const char *dmarc_policy_text(enum dmarc_policy policy)
 {
-	static const char *const texts[] = { "none", "quarantine", "reject" };
+	static const char *const texts[] = {"none", "quarantine", "reject"};
 
 	return texts[policy];
 }
@@ -57,9 +57,9 @@ static void take_tag(struct reading *r, struct slice name, struct slice value)
 	} else if (slice_eq(name, SLICE("t"))) {
 		d->testing = slice_eq_nocase(value, SLICE("y"));
 	} else if (slice_eq(name, SLICE("psd"))) {
-		d->psd = slice_eq_nocase(value, SLICE("y")) ? DMARC_PSD_YES :
-			 slice_eq_nocase(value, SLICE("n")) ? DMARC_PSD_NO :
-							      DMARC_PSD_UNKNOWN;
+		d->psd = slice_eq_nocase(value, SLICE("y"))   ? DMARC_PSD_YES
+			 : slice_eq_nocase(value, SLICE("n")) ? DMARC_PSD_NO
+							      : DMARC_PSD_UNKNOWN;
 	} else if (slice_eq(name, SLICE("rua"))) {
 		d->rua = value;
 	} else if (slice_eq(name, SLICE("ruf"))) {
@@ -71,17 +71,18 @@ static void take_tag(struct reading *r, struct slice name, struct slice value)
 
 bool dmarc_record_parse(struct slice text, struct dmarc_record *record)
 {
-	struct reading r = { .record = record };
+	struct reading r = {.record = record};
 	struct slice rest = text, piece, name;
 	bool more = true, first = true;
 
-	*record = (struct dmarc_record){ .text = text, .pct = 100 };
+	*record = (struct dmarc_record){.text = text, .pct = 100};
 	for (int count = 0; more && count < 64; count++, first = false) {
 		more = slice_cut(&rest, ';', &piece);
 		bool is_tag = slice_cut(&piece, '=', &name);
 
-		if (first && (!is_tag || !slice_eq(slice_trim(name), SLICE("v")) || !slice_eq(slice_trim(piece), SLICE("DMARC1")) ||
-			      name.len == 0 || name.ptr[0] != 'v'))
+		if (first && (!is_tag || !slice_eq(slice_trim(name), SLICE("v")) ||
+			      !slice_eq(slice_trim(piece), SLICE("DMARC1")) || name.len == 0 ||
+			      name.ptr[0] != 'v'))
 			return false;
 		if (is_tag && !first)
 			take_tag(&r, slice_trim(name), slice_trim(piece));
@@ -121,10 +122,13 @@ void dmarc_suffixes_close(struct dmarc_suffixes **suffixes)
 	*suffixes = NULL;
 }
 
-struct slice dmarc_organisation(const struct dmarc_suffixes *suffixes, struct slice domain, struct arena *arena)
+struct slice dmarc_organisation(const struct dmarc_suffixes *suffixes, struct slice domain,
+				struct arena *arena)
 {
 	const char *name = arena_cstr(arena, domain);
-	const char *found = suffixes && strlen(name) == domain.len ? psl_registrable_domain(suffixes->list, name) : NULL;
+	const char *found = suffixes && strlen(name) == domain.len
+				? psl_registrable_domain(suffixes->list, name)
+				: NULL;
 
 	return found ? slice_of(found) : domain;
 }

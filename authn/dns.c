@@ -40,10 +40,10 @@ bool authn_domain_full(struct slice name)
 	return count_labels(name) > 1;
 }
 
-void authn_query(const struct authn_dns *dns, struct slice name, enum dns_type type, struct arena *arena,
-		 struct dns_answer *answer)
+void authn_query(const struct authn_dns *dns, struct slice name, enum dns_type type,
+		 struct arena *arena, struct dns_answer *answer)
 {
-	*answer = (struct dns_answer){ .status = DNS_NXDOMAIN };
+	*answer = (struct dns_answer){.status = DNS_NXDOMAIN};
 	if (name.len > 0 && name.ptr[name.len - 1] == '.')
 		name.len--;
 	if (authn_domain_valid(name))
@@ -66,7 +66,8 @@ struct slice authn_domain(struct arena *arena, struct slice name)
 		if (text[i] >= 'A' && text[i] <= 'Z')
 			text[i] = (char)(text[i] + 'a' - 'A');
 	if (slice_has_eight_bit(name) && strlen(text) == name.len &&
-	    idn2_lookup_u8((const uint8_t *)text, (uint8_t **)&ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK) {
+	    idn2_lookup_u8((const uint8_t *)text, (uint8_t **)&ascii,
+			   IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK) {
 		text = arena_strdup(arena, ascii);
 		free(ascii);
 		return slice_of(text);

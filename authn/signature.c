@@ -20,13 +20,14 @@ static bool read_number(const struct tags *tags, const char *name, uint64_t *val
 
 	if (!text.ptr)
 		return true;
-	return (slice_to_u64(text, value) && text.len <= 76) || err_set(err, ERR_SYNTAX, "malformed %s=", name);
+	return (slice_to_u64(text, value) && text.len <= 76) ||
+	       err_set(err, ERR_SYNTAX, "malformed %s=", name);
 }
 
-static bool read_bytes(const struct tags *tags, const char *name, struct arena *arena, struct slice *value,
-		       struct err *err)
+static bool read_bytes(const struct tags *tags, const char *name, struct arena *arena,
+		       struct slice *value, struct err *err)
 {
-	struct str bytes = { 0 };
+	struct str bytes = {0};
 	struct slice text = tags_get(tags, name);
 	bool ok = text.ptr && tags_base64(text, &bytes) && bytes.len > 0;
 
@@ -49,8 +50,9 @@ static bool read_forms(const struct tags *tags, struct signature *s, struct err 
 	if (!rest.ptr)
 		return true;
 	if (!slice_cut(&rest, '/', &head))
-		return read_form(rest, &s->header_form) || bad(err, "unknown c=");
-	return (read_form(head, &s->header_form) && read_form(rest, &s->body_form)) || bad(err, "unknown c=");
+		return read_form(head, &s->header_form) || bad(err, "unknown c=");
+	return (read_form(head, &s->header_form) && read_form(rest, &s->body_form)) ||
+	       bad(err, "unknown c=");
 }
 
 static bool is_within(struct slice domain, struct slice parent)
@@ -60,7 +62,8 @@ static bool is_within(struct slice domain, struct slice parent)
 		domain.ptr[domain.len - parent.len - 1] == '.');
 }
 
-static bool read_identity(const struct tags *tags, struct arena *arena, struct signature *s, struct err *err)
+static bool read_identity(const struct tags *tags, struct arena *arena, struct signature *s,
+			  struct err *err)
 {
 	struct slice text = tags_get(tags, "i");
 	ptrdiff_t at = slice_rfind(text, '@');
@@ -75,16 +78,19 @@ static bool read_identity(const struct tags *tags, struct arena *arena, struct s
 }
 
 /* Names, d= and s=, as DNS would have them. */
-static bool read_names(const struct tags *tags, struct arena *arena, struct signature *s, struct err *err)
+static bool read_names(const struct tags *tags, struct arena *arena, struct signature *s,
+		       struct err *err)
 {
 	s->domain = authn_domain(arena, tags_get(tags, "d"));
 	s->selector = authn_domain(arena, tags_get(tags, "s"));
 	if (!authn_domain_full(s->domain) || slice_find(s->domain, ' ') >= 0)
 		return bad(err, "no or malformed d=");
-	return (authn_domain_valid(s->selector) && slice_find(s->selector, ' ') < 0) || bad(err, "no or malformed s=");
+	return (authn_domain_valid(s->selector) && slice_find(s->selector, ' ') < 0) ||
+	       bad(err, "no or malformed s=");
 }
 
-static bool read_message_tags(const struct tags *tags, struct arena *arena, struct signature *s, struct err *err)
+static bool read_message_tags(const struct tags *tags, struct arena *arena, struct signature *s,
+			      struct err *err)
 {
 	struct slice q = tags_get(tags, "q");
 
@@ -104,14 +110,17 @@ static bool read_message_tags(const struct tags *tags, struct arena *arena, stru
 	return true;
 }
 
-bool signature_parse(enum signature_kind kind, const struct header_field *field, struct arena *arena,
-		     struct signature *s, struct err *err)
+bool signature_parse(enum signature_kind kind, const struct header_field *field,
+		     struct arena *arena, struct signature *s, struct err *err)
 {
 	struct tags *tags = arena_alloc(arena, sizeof(*tags));
 	struct slice a;
 
-	*s = (struct signature){ .kind = kind, .whole = field->whole, .length = UINT64_MAX, .body = -1,
-				 .algorithm = DKIM_UNKNOWN_ALGORITHM };
+	*s = (struct signature){.kind = kind,
+				.whole = field->whole,
+				.length = UINT64_MAX,
+				.body = -1,
+				.algorithm = DKIM_UNKNOWN_ALGORITHM};
 	if (!tags_parse(field->value, tags, err))
 		return false;
 	a = tags_get(tags, "a");
@@ -132,7 +141,8 @@ bool signature_parse(enum signature_kind kind, const struct header_field *field,
 	s->cv = tags_get(tags, "cv");
 	if (kind == SIGNATURE_ARC_SEAL && tags_find(tags, "h"))
 		return bad(err, "h= in a seal");
-	return (read_number(tags, "i", &s->instance, err) && s->instance > 0) || bad(err, "no or malformed i=");
+	return (read_number(tags, "i", &s->instance, err) && s->instance > 0) ||
+	       bad(err, "no or malformed i=");
 }
 
 /* --- the bytes that are signed --- */
@@ -147,7 +157,8 @@ static bool next_name(struct slice *list, bool *more, struct slice *name)
 	return true;
 }
 
-void signature_header_bytes(const struct signature *s, const struct canon_header *header, size_t self, struct str *out)
+void signature_header_bytes(const struct signature *s, const struct canon_header *header,
+			    size_t self, struct str *out)
 {
 	bool *used = mem_alloc(header->count + 1);
 	struct slice list = s->headers, name;

@@ -7,7 +7,7 @@
 
 #include "authn/spf_record.h"
 
-#define NAMES_MAX       10   /* of MX and PTR records (§4.6.4) */
+#define NAMES_MAX       10 /* of MX and PTR records (§4.6.4) */
 #define EXPLANATION_MAX 400
 #define STEPS_MAX       200
 
@@ -15,19 +15,20 @@ struct state {
 	const struct spf_request *request;
 	struct arena *arena;
 	struct spf_answer *answer;
-	struct spf_names names;        /* `domain` changes with include and redirect */
+	struct spf_names names; /* `domain` changes with include and redirect */
 	struct spf_step **last_step;
 	unsigned depth, includes, steps;
 	bool has_validated, asked_ptr;
-	struct slice validated;        /* of %{p} */
+	struct slice validated; /* of %{p} */
 	struct dns_answer ptr;
-	bool final;                    /* `final_result` ends it all: limits, temporary errors */
+	bool final; /* `final_result` ends it all: limits, temporary errors */
 	enum spf_result final_result;
 };
 
 const char *spf_result_text(enum spf_result result)
 {
-	static const char *const texts[] = { "none", "neutral", "pass", "fail", "softfail", "temperror", "permerror" };
+	static const char *const texts[] = {"none",     "neutral",   "pass",     "fail",
+					    "softfail", "temperror", "permerror"};
 
 	return texts[result];
 }
@@ -41,8 +42,11 @@ static void note(struct state *s, struct slice term, const char *text)
 	if (s->steps++ >= STEPS_MAX)
 		return;
 	step = arena_alloc(s->arena, sizeof(*step));
-	*step = (struct spf_step){ .depth = s->depth, .lookups = s->answer->lookups, .domain = s->names.domain,
-				   .term = term, .text = slice_of(text) };
+	*step = (struct spf_step){.depth = s->depth,
+				  .lookups = s->answer->lookups,
+				  .domain = s->names.domain,
+				  .term = term,
+				  .text = slice_of(text)};
 	*s->last_step = step;
 	s->last_step = &step->next;
 }
@@ -79,7 +83,8 @@ static bool ask(struct state *s, struct slice name, enum dns_type type, struct d
 	authn_query(s->request->dns, name, type, s->arena, answer);
 	if (authn_dns_failed(answer))
 		return stop(s, SPF_TEMPERROR,
-			    arena_printf(s->arena, "no answer now for %s of %.*s", dns_type_text(type), SLICE_FMT(name)));
+			    arena_printf(s->arena, "no answer now for %s of %.*s",
+					 dns_type_text(type), SLICE_FMT(name)));
 	if (answer->count == 0 && ++s->answer->voids > SPF_VOIDS_MAX)
 		return stop(s, SPF_PERMERROR, "more than 2 questions found nothing");
 	return true;
@@ -92,7 +97,8 @@ static bool same_network(const struct state *s, const uint8_t *a, const struct s
 
 	if (memcmp(a, s->names.address, whole) != 0)
 		return false;
-	return rest == 0 || ((a[whole] ^ s->names.address[whole]) & (0xff << (8 - rest)) & 0xff) == 0;
+	return rest == 0 ||
+	       ((a[whole] ^ s->names.address[whole]) & (0xff << (8 - rest)) & 0xff) == 0;
 }
 
 static enum dns_type address_type(const struct state *s)
@@ -100,7 +106,8 @@ static enum dns_type address_type(const struct state *s)
 	return s->names.v6 ? DNS_AAAA : DNS_A;
 }
 
-static bool has_address(const struct state *s, const struct dns_answer *answer, const struct spf_term *term)
+static bool has_address(const struct state *s, const struct dns_answer *answer,
+			const struct spf_term *term)
 {
 	for (size_t i = 0; i < answer->count; i++)
 		if (answer->records[i].data.len == (s->names.v6 ? 16u : 4u) &&
@@ -121,12 +128,12 @@ static const struct dns_answer *ask_ptr(struct state *s)
 	s->asked_ptr = true;
 	if (s->names.v6) {
 		for (int i = 15; i >= 0; i--)
-			len += snprintf(name + len, sizeof(name) - (size_t)len, "%x.%x.", s->names.address[i] & 15,
-					s->names.address[i] >> 4);
+			len += snprintf(name + len, sizeof(name) - (size_t)len, "%x.%x.",
+					s->names.address[i] & 15, s->names.address[i] >> 4);
 		snprintf(name + len, sizeof(name) - (size_t)len, "ip6.arpa");
 	} else {
-		snprintf(name, sizeof(name), "%u.%u.%u.%u.in-addr.arpa", s->names.address[3], s->names.address[2],
-			 s->names.address[1], s->names.address[0]);
+		snprintf(name, sizeof(name), "%u.%u.%u.%u.in-addr.arpa", s->names.address[3],
+			 s->names.address[2], s->names.address[1], s->names.address[0]);
 	}
 	authn_query(s->request->dns, slice_of(name), DNS_PTR, s->arena, &s->ptr);
 	return &s->ptr;
@@ -134,7 +141,7 @@ static const struct dns_answer *ask_ptr(struct state *s)
 
 static bool is_validated(struct state *s, struct slice name)
 {
-	static const struct spf_term exact = { .prefix4 = 32, .prefix6 = 128 };
+	static const struct spf_term exact = {.prefix4 = 32, .prefix6 = 128};
 	struct dns_answer answer;
 
 	authn_query(s->request->dns, name, address_type(s), s->arena, &answer);
@@ -143,7 +150,8 @@ static bool is_validated(struct state *s, struct slice name)
 
 static bool is_below(struct slice name, struct slice domain)
 {
-	return name.len > domain.len + 1 && slice_ends_nocase(name, domain) && name.ptr[name.len - domain.len - 1] == '.';
+	return name.len > domain.len + 1 && slice_ends_nocase(name, domain) &&
+	       name.ptr[name.len - domain.len - 1] == '.';
 }
 
 /* How well a name answers for the domain: 3 is it, 2 lies below it, 1 is any. */
@@ -162,7 +170,8 @@ static struct slice find_validated(struct state *s, struct slice domain, int lea
 
 	for (int want = 3; want >= least; want--)
 		for (size_t i = 0; i < count; i++)
-			if (closeness(ptr->records[i].name, domain) == want && is_validated(s, ptr->records[i].name))
+			if (closeness(ptr->records[i].name, domain) == want &&
+			    is_validated(s, ptr->records[i].name))
 				return ptr->records[i].name;
 	return SLICE_NONE;
 }
@@ -180,10 +189,11 @@ static struct slice validated_name(void *context)
 
 /* --- terms --- */
 
-/* The domain of a term, expanded; too long ones lose labels at the front (§7.3).  False: the evaluation is over. */
+/* The domain of a term, expanded; too long ones lose labels at the front (§7.3).  False: the
+ * evaluation is over. */
 static bool target(struct state *s, struct slice spec, struct slice *name)
 {
-	struct str out = { 0 };
+	struct str out = {0};
 
 	if (spec.len == 0) {
 		*name = s->names.domain;
@@ -227,7 +237,8 @@ static enum spf_result evaluate(struct state *s, struct slice domain);
 /* check_host of an included domain; *matches as §5.2's table says. */
 static bool match_include(struct state *s, struct slice name)
 {
-	struct slice outer = s->names.domain, reason = s->answer->reason, mechanism = s->answer->mechanism;
+	struct slice outer = s->names.domain, reason = s->answer->reason,
+		     mechanism = s->answer->mechanism;
 	enum spf_result result;
 
 	s->depth++;
@@ -242,7 +253,8 @@ static bool match_include(struct state *s, struct slice name)
 	if (result == SPF_PERMERROR || result == SPF_NONE)
 		return stop(s, SPF_PERMERROR,
 			    arena_printf(s->arena, "%.*s, which is included, %s", SLICE_FMT(name),
-					 result == SPF_NONE ? "has no SPF record" : "has a malformed SPF record"));
+					 result == SPF_NONE ? "has no SPF record"
+							    : "has a malformed SPF record"));
 	s->answer->reason = reason;
 	return result == SPF_PASS;
 }
@@ -288,7 +300,7 @@ static bool matches(struct state *s, const struct spf_term *term)
 static void explain(struct state *s, struct slice spec)
 {
 	struct dns_answer answer;
-	struct str text = { 0 };
+	struct str text = {0};
 	struct slice name;
 	bool was_final = s->final;
 
@@ -298,8 +310,8 @@ static void explain(struct state *s, struct slice spec)
 	}
 	authn_query(s->request->dns, name, DNS_TXT, s->arena, &answer);
 	if (answer.status == DNS_OK && answer.count == 1 &&
-	    spf_macro_expand(answer.records[0].data, SPF_MACRO_EXPLANATION, &s->names, &text) && text.len > 0 &&
-	    text.len <= EXPLANATION_MAX) {
+	    spf_macro_expand(answer.records[0].data, SPF_MACRO_EXPLANATION, &s->names, &text) &&
+	    text.len > 0 && text.len <= EXPLANATION_MAX) {
 		s->answer->explanation = arena_slice(s->arena, str_slice(&text));
 		s->answer->own_explanation = true;
 	}
@@ -309,7 +321,8 @@ static void explain(struct state *s, struct slice spec)
 /* --- check_host --- */
 
 /* 1: the record; 0: none; -1: *result says why not. */
-static int find_record(struct state *s, struct slice domain, struct slice *text, enum spf_result *result)
+static int find_record(struct state *s, struct slice domain, struct slice *text,
+		       enum spf_result *result)
 {
 	struct dns_answer answer;
 	size_t count = 0;
@@ -317,7 +330,8 @@ static int find_record(struct state *s, struct slice domain, struct slice *text,
 	*result = SPF_NONE;
 	authn_query(s->request->dns, domain, DNS_TXT, s->arena, &answer);
 	if (authn_dns_failed(&answer)) {
-		stop(s, *result = SPF_TEMPERROR, arena_printf(s->arena, "no answer now for TXT of %.*s", SLICE_FMT(domain)));
+		stop(s, *result = SPF_TEMPERROR,
+		     arena_printf(s->arena, "no answer now for TXT of %.*s", SLICE_FMT(domain)));
 		return -1;
 	}
 	for (size_t i = 0; i < answer.count; i++)
@@ -327,7 +341,8 @@ static int find_record(struct state *s, struct slice domain, struct slice *text,
 		}
 	if (count > 1) {
 		*result = SPF_PERMERROR;
-		set_reason(s, arena_printf(s->arena, "%.*s has %zu SPF records", SLICE_FMT(domain), count));
+		set_reason(s, arena_printf(s->arena, "%.*s has %zu SPF records", SLICE_FMT(domain),
+					   count));
 		return -1;
 	}
 	if (count == 0)
@@ -342,7 +357,10 @@ static enum spf_result follow_redirect(struct state *s, const struct spf_record 
 
 	if (!count_lookup(s) || !target(s, record->redirect, &name))
 		return s->final_result;
-	note(s, arena_slice(s->arena, slice_of(arena_printf(s->arena, "redirect=%.*s", SLICE_FMT(record->redirect)))), "asks");
+	note(s,
+	     arena_slice(s->arena, slice_of(arena_printf(s->arena, "redirect=%.*s",
+							 SLICE_FMT(record->redirect)))),
+	     "asks");
 	s->depth++;
 	result = evaluate(s, name);
 	s->depth--;
@@ -393,7 +411,8 @@ static enum spf_result evaluate(struct state *s, struct slice domain)
 		s->answer->record = text;
 	note(s, SLICE_NONE, arena_cstr(s->arena, text));
 	if (!spf_record_parse(text, s->arena, &record, &err)) {
-		set_reason(s, arena_printf(s->arena, "SPF record of %.*s: %s", SLICE_FMT(domain), err.text));
+		set_reason(s, arena_printf(s->arena, "SPF record of %.*s: %s", SLICE_FMT(domain),
+					   err.text));
 		note(s, SLICE_NONE, err.code ? arena_strdup(s->arena, err.text) : "");
 		return SPF_PERMERROR;
 	}
@@ -404,7 +423,7 @@ static enum spf_result evaluate(struct state *s, struct slice domain)
 
 static bool read_address(struct state *s)
 {
-	static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 	const char *text = arena_cstr(s->arena, s->request->address);
 
 	if (inet_pton(AF_INET, text, s->names.address) == 1)
@@ -425,7 +444,8 @@ static void read_sender(struct state *s)
 	s->names.helo = r->helo;
 	s->names.receiver = r->receiver;
 	s->names.local = at > 0 ? slice_sub(r->sender, 0, (size_t)at) : SLICE("postmaster");
-	s->names.sender_domain = r->sender.len == 0 ? r->helo : slice_sub(r->sender, (size_t)(at + 1), r->sender.len);
+	s->names.sender_domain =
+	    r->sender.len == 0 ? r->helo : slice_sub(r->sender, (size_t)(at + 1), r->sender.len);
 	s->names.sender = slice_of(arena_printf(s->arena, "%.*s@%.*s", SLICE_FMT(s->names.local),
 						SLICE_FMT(s->names.sender_domain)));
 	s->names.domain = s->names.sender_domain;
@@ -433,9 +453,9 @@ static void read_sender(struct state *s)
 
 void spf_check(const struct spf_request *request, struct arena *arena, struct spf_answer *answer)
 {
-	struct state s = { .request = request, .arena = arena, .answer = answer };
+	struct state s = {.request = request, .arena = arena, .answer = answer};
 
-	*answer = (struct spf_answer){ 0 };
+	*answer = (struct spf_answer){0};
 	s.last_step = &answer->steps;
 	s.names.when = (uint64_t)time(NULL);
 	s.names.validated = validated_name;
@@ -450,11 +470,13 @@ void spf_check(const struct spf_request *request, struct arena *arena, struct sp
 	if (s.final)
 		answer->result = s.final_result;
 	if (answer->result == SPF_FAIL && answer->explanation.len == 0)
-		answer->explanation = slice_of(arena_printf(arena, "%.*s does not allow %.*s to send its mail",
-							    SLICE_FMT(answer->domain), SLICE_FMT(request->address)));
+		answer->explanation =
+		    slice_of(arena_printf(arena, "%.*s does not allow %.*s to send its mail",
+					  SLICE_FMT(answer->domain), SLICE_FMT(request->address)));
 	if (answer->result != SPF_FAIL)
 		answer->explanation = SLICE_NONE;
 	if (answer->reason.len == 0)
-		answer->reason = slice_of(arena_printf(arena, "%.*s by %.*s", SLICE_FMT(answer->domain),
-						       SLICE_FMT(answer->mechanism)));
+		answer->reason =
+		    slice_of(arena_printf(arena, "%.*s by %.*s", SLICE_FMT(answer->domain),
+					  SLICE_FMT(answer->mechanism)));
 }

@@ -7,12 +7,12 @@
 #define PARTS_MAX 130 /* 64 nibbles and their likes; a name has 127 labels at most */
 
 struct macro {
-	struct slice literal;      /* this text, when letter is 0 */
-	char letter;               /* lower case */
-	bool escape;               /* the letter was upper case */
+	struct slice literal; /* this text, when letter is 0 */
+	char letter;          /* lower case */
+	bool escape;          /* the letter was upper case */
 	bool reverse;
-	unsigned keep;             /* 0: all parts */
-	struct slice delimiters;   /* empty: "." */
+	unsigned keep;           /* 0: all parts */
+	struct slice delimiters; /* empty: "." */
 };
 
 static bool is_digit(char c)
@@ -58,7 +58,7 @@ static int next_piece(struct slice *rest, enum spf_macro_kind kind, struct macro
 	ptrdiff_t end;
 	size_t len = 0;
 
-	*m = (struct macro){ 0 };
+	*m = (struct macro){0};
 	if (rest->len == 0)
 		return 0;
 	while (len < rest->len && rest->ptr[len] != '%') {
@@ -109,7 +109,8 @@ static bool is_top_label(struct slice label)
 			return false;
 		all_digits = all_digits && is_digit(c);
 	}
-	return label.len > 0 && !all_digits && label.ptr[0] != '-' && label.ptr[label.len - 1] != '-';
+	return label.len > 0 && !all_digits && label.ptr[0] != '-' &&
+	       label.ptr[label.len - 1] != '-';
 }
 
 static bool ends_in_domain(struct slice text, const char *last_literal)
@@ -133,7 +134,8 @@ bool spf_macro_valid(struct slice text, enum spf_macro_kind kind)
 	int more;
 
 	while ((more = next_piece(&rest, kind, &m)) > 0) {
-		bool inside = m.literal.len > 0 && m.literal.ptr >= text.ptr && m.literal.ptr < text.ptr + text.len;
+		bool inside = m.literal.len > 0 && m.literal.ptr >= text.ptr &&
+			      m.literal.ptr < text.ptr + text.len;
 
 		last_literal = inside ? m.literal.ptr : NULL;
 	}
@@ -180,7 +182,8 @@ static void macro_value(struct str *out, char letter, const struct spf_names *na
 			plain_address(out, names);
 		break;
 	case 'p':
-		str_append(out, names->validated ? names->validated(names->context) : SLICE("unknown"));
+		str_append(out,
+			   names->validated ? names->validated(names->context) : SLICE("unknown"));
 		break;
 	case 'v':
 		str_append_text(out, names->v6 ? "ip6" : "in-addr");
@@ -226,7 +229,8 @@ static void transform(struct str *out, struct slice value, const struct macro *m
 		}
 	first = m->keep && m->keep < count ? count - m->keep : 0;
 	for (size_t i = first; i < count; i++) {
-		/* Reversed first, then cut: the last `keep` of the reversed are the first of the plain. */
+		/* Reversed first, then cut: the last `keep` of the reversed are the first of the
+		 * plain. */
 		const struct slice *part = m->reverse ? &parts[count - 1 - i] : &parts[i];
 
 		if (i > first)
@@ -235,9 +239,10 @@ static void transform(struct str *out, struct slice value, const struct macro *m
 	}
 }
 
-bool spf_macro_expand(struct slice text, enum spf_macro_kind kind, const struct spf_names *names, struct str *out)
+bool spf_macro_expand(struct slice text, enum spf_macro_kind kind, const struct spf_names *names,
+		      struct str *out)
 {
-	struct str value = { 0 };
+	struct str value = {0};
 	struct macro m;
 	int more;
 

@@ -9,8 +9,8 @@ static const struct {
 	const char *name;
 	enum spf_mechanism mechanism;
 } mechanisms[] = {
-	{ "all", SPF_ALL }, { "include", SPF_INCLUDE }, { "a", SPF_A }, { "mx", SPF_MX }, { "ptr", SPF_PTR },
-	{ "ip4", SPF_IP4 }, { "ip6", SPF_IP6 }, { "exists", SPF_EXISTS },
+    {"all", SPF_ALL}, {"include", SPF_INCLUDE}, {"a", SPF_A},     {"mx", SPF_MX},
+    {"ptr", SPF_PTR}, {"ip4", SPF_IP4},         {"ip6", SPF_IP6}, {"exists", SPF_EXISTS},
 };
 
 bool spf_is_record(struct slice text)
@@ -41,7 +41,8 @@ static int take_prefix(struct slice *text, size_t slashes, unsigned max, unsigne
 			return 0;
 	struct slice digits = slice_sub(*text, at, text->len);
 
-	if ((digits.len > 1 && digits.ptr[0] == '0') || !slice_to_u64(digits, &value) || value > max)
+	if ((digits.len > 1 && digits.ptr[0] == '0') || !slice_to_u64(digits, &value) ||
+	    value > max)
 		return -1;
 	*bits = (unsigned)value;
 	text->len = at - slashes;
@@ -51,7 +52,8 @@ static int take_prefix(struct slice *text, size_t slashes, unsigned max, unsigne
 /* ip4-cidr-length and "//" ip6-cidr-length at the end of a and mx. */
 static bool take_prefixes(struct slice *text, struct spf_term *term)
 {
-	return take_prefix(text, 2, 128, &term->prefix6) >= 0 && take_prefix(text, 1, 32, &term->prefix4) >= 0;
+	return take_prefix(text, 2, 128, &term->prefix6) >= 0 &&
+	       take_prefix(text, 1, 32, &term->prefix4) >= 0;
 }
 
 static bool parse_network(struct slice argument, struct spf_term *term)
@@ -60,7 +62,8 @@ static bool parse_network(struct slice argument, struct spf_term *term)
 	bool v6 = term->mechanism == SPF_IP6;
 	int prefix = take_prefix(&argument, 1, v6 ? 128 : 32, v6 ? &term->prefix6 : &term->prefix4);
 
-	if (prefix < 0 || argument.len == 0 || argument.len >= sizeof(text) || memchr(argument.ptr, 0, argument.len))
+	if (prefix < 0 || argument.len == 0 || argument.len >= sizeof(text) ||
+	    memchr(argument.ptr, 0, argument.len))
 		return false;
 	memcpy(text, argument.ptr, argument.len);
 	text[argument.len] = '\0';
@@ -81,7 +84,7 @@ static bool find_mechanism(struct slice name, enum spf_mechanism *mechanism)
 
 static bool take_qualifier(struct slice *text, enum spf_result *result)
 {
-	static const enum spf_result results[] = { SPF_PASS, SPF_FAIL, SPF_SOFTFAIL, SPF_NEUTRAL };
+	static const enum spf_result results[] = {SPF_PASS, SPF_FAIL, SPF_SOFTFAIL, SPF_NEUTRAL};
 	const char *place = text->len && text->ptr[0] ? strchr("+-~?", text->ptr[0]) : NULL;
 
 	*result = SPF_PASS;
@@ -92,15 +95,16 @@ static bool take_qualifier(struct slice *text, enum spf_result *result)
 	return true;
 }
 
-static bool parse_argument(struct slice word, struct slice argument, bool has_argument, struct spf_term *term,
-			   struct err *err)
+static bool parse_argument(struct slice word, struct slice argument, bool has_argument,
+			   struct spf_term *term, struct err *err)
 {
 	switch (term->mechanism) {
 	case SPF_ALL:
 		return !has_argument || bad(err, word, "unexpected argument");
 	case SPF_IP4:
 	case SPF_IP6:
-		return (has_argument && argument.ptr[0] == ':' && parse_network(slice_sub(argument, 1, argument.len), term)) ||
+		return (has_argument && argument.ptr[0] == ':' &&
+			parse_network(slice_sub(argument, 1, argument.len), term)) ||
 		       bad(err, word, "malformed network");
 	case SPF_A:
 	case SPF_MX:
@@ -111,13 +115,15 @@ static bool parse_argument(struct slice word, struct slice argument, bool has_ar
 		break;
 	}
 	if (argument.len == 0)
-		return (term->mechanism != SPF_INCLUDE && term->mechanism != SPF_EXISTS) || bad(err, word, "no domain");
+		return (term->mechanism != SPF_INCLUDE && term->mechanism != SPF_EXISTS) ||
+		       bad(err, word, "no domain");
 	term->domain = slice_sub(argument, 1, argument.len);
 	return (argument.ptr[0] == ':' && spf_macro_valid(term->domain, SPF_MACRO_DOMAIN)) ||
 	       bad(err, word, "malformed domain");
 }
 
-static bool parse_mechanism(struct slice word, struct slice text, struct spf_term *term, struct err *err)
+static bool parse_mechanism(struct slice word, struct slice text, struct spf_term *term,
+			    struct err *err)
 {
 	size_t len = 0;
 
@@ -140,18 +146,21 @@ static size_t modifier_name(struct slice word)
 
 		if (c == '=')
 			return i;
-		if (!alpha && (i == 0 || !((c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.')))
+		if (!alpha &&
+		    (i == 0 || !((c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.')))
 			return 0;
 	}
 	return 0;
 }
 
-static bool parse_modifier(struct slice word, size_t name_len, struct spf_record *record, struct err *err)
+static bool parse_modifier(struct slice word, size_t name_len, struct spf_record *record,
+			   struct err *err)
 {
-	struct slice name = slice_sub(word, 0, name_len), value = slice_sub(word, name_len + 1, word.len);
-	struct slice *place = slice_eq_nocase(name, SLICE("redirect")) ? &record->redirect :
-			      slice_eq_nocase(name, SLICE("exp"))      ? &record->exp :
-									 NULL;
+	struct slice name = slice_sub(word, 0, name_len),
+		     value = slice_sub(word, name_len + 1, word.len);
+	struct slice *place = slice_eq_nocase(name, SLICE("redirect")) ? &record->redirect
+			      : slice_eq_nocase(name, SLICE("exp"))    ? &record->exp
+								       : NULL;
 
 	if (!place)
 		return spf_macro_valid(value, SPF_MACRO_LIMB) || bad(err, word, "malformed macro");
@@ -161,12 +170,13 @@ static bool parse_modifier(struct slice word, size_t name_len, struct spf_record
 	return spf_macro_valid(value, SPF_MACRO_DOMAIN) || bad(err, word, "malformed domain");
 }
 
-bool spf_record_parse(struct slice text, struct arena *arena, struct spf_record *record, struct err *err)
+bool spf_record_parse(struct slice text, struct arena *arena, struct spf_record *record,
+		      struct err *err)
 {
 	struct slice rest = slice_sub(text, sizeof(VERSION) - 1, text.len), word;
 	size_t words = 0;
 
-	*record = (struct spf_record){ 0 };
+	*record = (struct spf_record){0};
 	for (struct slice all = rest; slice_word(&all, " ", &word);)
 		words++;
 	record->terms = arena_alloc(arena, (words + 1) * sizeof(*record->terms));

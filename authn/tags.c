@@ -41,8 +41,9 @@ bool tags_parse(struct slice text, struct tags *tags, struct err *err)
 			return err_set(err, ERR_LIMIT, "more than %d tags", TAGS_MAX);
 		for (size_t i = 0; i < tags->count; i++)
 			if (slice_eq(tags->tag[i].name, name))
-				return err_set(err, ERR_SYNTAX, "tag %.*s= twice", SLICE_FMT(slice_sub(name, 0, 20)));
-		tags->tag[tags->count++] = (struct tag){ name, slice_trim(piece), piece };
+				return err_set(err, ERR_SYNTAX, "tag %.*s= twice",
+					       SLICE_FMT(slice_sub(name, 0, 20)));
+		tags->tag[tags->count++] = (struct tag){name, slice_trim(piece), piece};
 	}
 	return tags->count > 0 || err_set(err, ERR_SYNTAX, "no tag=value list");
 }
@@ -85,7 +86,7 @@ void tags_squeeze(struct slice text, struct str *out)
 
 bool tags_base64(struct slice text, struct str *out)
 {
-	struct str plain = { 0 };
+	struct str plain = {0};
 	bool ok;
 
 	tags_squeeze(text, &plain);

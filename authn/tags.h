@@ -10,8 +10,8 @@
 
 struct tag {
 	struct slice name;
-	struct slice value;            /* without white space around it */
-	struct slice raw;              /* all between '=' and ';' */
+	struct slice value; /* without white space around it */
+	struct slice raw;   /* all between '=' and ';' */
 };
 
 struct tags {

@@ -7,6 +7,7 @@ import tempfile
 import big
 import idle
 import long_queues
+import rcpt
 import relay
 import resolver
 import tables
@@ -67,6 +68,13 @@ def long_queue():
         f"{total[1] / total[0]:.1f} x", "goal 5 x")
 
 
+def recipients():
+    for with_policy in (False, True):
+        ours, theirs = rcpt.run(Postrider, with_policy), rcpt.run(Postfix, with_policy)
+        row(f"RCPT, ten restrictions{', one a policy service' if with_policy else ''}: CPU", f"{ours:.0f}", f"{theirs:.0f}", "us",
+            f"{theirs / ours:.1f} x", "at least 4 x")
+
+
 def lookup_tables():
     for kind, figures in tables.run(BUILD):
         for what, wanted in (("build", "not slower"), ("lookup", "")):
@@ -76,7 +84,7 @@ def lookup_tables():
 
 def main():
     print(f"{'':<44} {'Postrider':>10} {'Postfix':>10}")
-    for part in (relaying, sessions, questions, message, long_queue, lookup_tables):
+    for part in (relaying, sessions, questions, message, recipients, long_queue, lookup_tables):
         part()
 
 

@@ -13,6 +13,7 @@
 
 #define ADDRESS_MAX 2048
 #define FIRST_READ  16384
+#define FOREIGN_HEADER (1u << 20)
 
 /* --- checks --- */
 
@@ -112,11 +113,16 @@ static bool build_header(struct commit *c, const struct submission_settings *set
 			 struct headers_result *header, struct cleanup_refusal *refusal)
 {
 	struct headers_settings rules = settings->headers;
+	bool foreign = c->envelope.foreign;
 	size_t max = settings->header_size_limit < FIRST_READ ? FIRST_READ : settings->header_size_limit;
 	size_t step = FIRST_READ;
 	struct slice start;
 
 	rules.rewriter = c->rewriter;
+	if (!foreign)
+		rules.authserv_id = NULL;
+	else if (max < FOREIGN_HEADER)
+		max = FOREIGN_HEADER;
 	for (;;) {
 		*header = (struct headers_result){ 0 };
 		if (!read_start(c, step, &start))
@@ -134,6 +140,9 @@ static bool build_header(struct commit *c, const struct submission_settings *set
 	/* Our own Received field counts, too. */
 	if (header->hops + 1 >= settings->hopcount_limit)
 		return refuse(refusal, 554, "5.4.0", "Error: too many hops");
+	/* It might speak in our name where nobody has looked. */
+	if (foreign && !header->complete)
+		return refuse(refusal, 552, "5.3.4", "Error: message header too big");
 	if (header->complete)
 		c->content.header_length = header->header_length;
 	return true;
@@ -223,6 +232,13 @@ static bool commit_with_rewriter(struct commit *c, const struct submission_setti
 		spares_discard(c->id, c->fd);
 		headers_free(&header);
 		return true;
+	}
+	if (!sign_message(&settings->sign, &c->envelope, &c->content, c->fd, &header)) {
+		log_warning("%s: message not accepted, try again later: it cannot be signed", c->id);
+		cleanup_refuse(refusal, 451, "4.3.0", "Error: the message cannot be signed now");
+		spares_discard(c->id, c->fd);
+		headers_free(&header);
+		return false;
 	}
 	ok = store_message(&store, settings, refusal);
 	headers_free(&header);

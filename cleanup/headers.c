@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "cleanup/headers.h"
 
+#include "authn/results.h"
 #include "common/mail/address.h"
 #include "common/mail/header_addresses.h"
 
@@ -35,7 +36,7 @@ static bool must_go(const struct header_field *f, const struct headers_settings 
 	for (size_t i = 0; i < settings->drop_count; i++)
 		if (slice_eq_nocase(f->name, settings->drop[i]))
 			return true;
-	return false;
+	return settings->authserv_id && results_claims(f, settings->authserv_id);
 }
 
 static bool names_recipient(const struct header_field *f)

@@ -12,6 +12,7 @@ struct headers_settings {
 	const char *mail_name;
 	const char *undisclosed;    /* undisclosed_recipients_header: a whole field, or "" */
 	bool always_add_missing;    /* always_add_missing_headers */
+	const char *authserv_id;    /* fields that speak in this name are removed; NULL: they stay */
 	struct slice *drop;         /* message_drop_headers: names */
 	size_t drop_count;
 	struct rewriter *rewriter;  /* NULL: header addresses stay as they are */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cleanup/notify.h"
+#include "authn/signer_proto.h"
 #include "cleanup/submission.h"
 #include "common/base/cursor.h"
 #include "common/base/str.h"
@@ -67,6 +68,7 @@ static bool open_all(const struct process_info *info, struct err *err)
 	tables_use_proxy(process_connect);
 	settings.headers.hostname = config_text(config, "myhostname");
 	settings.headers.origin = config_text(config, "myorigin");
+	settings.headers.authserv_id = config_text(config, "authserv_id");
 	settings.headers.mail_name = config_text(config, "mail_name");
 	settings.headers.undisclosed = field_or_empty(config, "undisclosed_recipients_header");
 	settings.headers.always_add_missing = config_bool(config, "always_add_missing_headers");
@@ -76,6 +78,10 @@ static bool open_all(const struct process_info *info, struct err *err)
 	settings.header_size_limit = (size_t)config_int(config, "header_size_limit");
 	settings.hopcount_limit = config_int(config, "hopcount_limit");
 	set_recipients(config);
+	settings.sign.headers = slice_of(config_text(config, "dkim_sign_headers"));
+	settings.sign.oversigned = slice_of(config_text(config, "dkim_oversign_headers"));
+	settings.sign.expire = config_time(config, "dkim_sign_expire");
+	settings.sign.timeout = config_time(config, "mailauth_timeout");
 	settings.committed = notify_message;
 	settings.busy = process_busy;
 	settings.flooded = notify_flooded;
@@ -105,6 +111,8 @@ static void start(const struct process_info *info)
 	crc32c(0, "x", 1);
 	signal(SIGIO, SIG_IGN); /* of leases (reuse.h) */
 	task_offload_threads(SYNC_THREADS);
+	if (*config_text(info->config, "dkim_signing_table"))
+		settings.sign.signer = ipc_client_create("signer", &signer_protocol, process_connect);
 	submission_start(&settings);
 	spares_start(settings.directory, submission_spares_changed);
 	notify_start(process_connect, spares_return, process_busy);

@@ -7,10 +7,12 @@
 #define POSTRIDER_CLEANUP_SUBMISSION_H
 
 #include "cleanup/headers.h"
+#include "cleanup/sign.h"
 #include "cleanup/recipients.h"
 #include "cleanup/spares.h"
 
 struct submission_settings {
+	struct sign_settings sign;
 	struct headers_settings headers;
 	int directory;                  /* queue/ */
 	uint64_t message_size_limit;    /* 0: none */

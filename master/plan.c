@@ -192,6 +192,30 @@ static struct service_spec *find_spec(const struct plan *plan, const char *name,
 	return s;
 }
 
+/*
+ * Postfix's line for postscreen is our smtpd, which does the tests itself; what the line of the smtpd behind it
+ * ("smtpd pass …") says holds for it.
+ */
+static void take_postscreen(struct plan *plan, const struct master_cf *cf, struct master_entry *e)
+{
+	const struct master_entry *behind = master_cf_find(cf, "smtpd", MASTER_PASS);
+	size_t more = behind ? behind->override_count : 0, n = 0;
+	struct config_override *all = arena_alloc(plan->arena, (more + e->override_count + 1) * sizeof(*all));
+
+	if (behind)
+		e->maxproc = behind->maxproc;
+	else
+		e->maxproc = -1;
+	for (size_t i = 0; i < more; i++)
+		all[n++] = behind->overrides[i];
+	for (size_t i = 0; i < e->override_count; i++)
+		all[n++] = e->overrides[i];
+	all[n++] = (struct config_override){ "postscreen_enable", "yes" };
+	e->command = "smtpd";
+	e->overrides = all;
+	e->override_count = n;
+}
+
 static bool add_entry(struct plan *plan, const struct plan_options *options, const struct master_entry *e,
 		      struct err *err)
 {
@@ -243,8 +267,15 @@ static bool fill(struct plan *plan, const struct plan_options *options, struct e
 	struct master_cf *cf = master_cf_load(path, err);
 	bool ok = cf;
 
-	for (size_t i = 0; ok && i < master_cf_count(cf); i++)
-		ok = add_entry(plan, options, master_cf_entry(cf, i), err);
+	for (size_t i = 0; ok && i < master_cf_count(cf); i++) {
+		struct master_entry e = *master_cf_entry(cf, i);
+
+		if (e.type == MASTER_INET && strcmp(e.command, "postscreen") == 0)
+			take_postscreen(plan, cf, &e);
+		/* Only postscreen gave clients to these. */
+		if (e.type != MASTER_PASS || strcmp(e.command, "smtpd") != 0)
+			ok = add_entry(plan, options, &e, err);
+	}
 	ok = ok && add_absent(plan, options, err);
 	if (cf)
 		master_cf_free(&cf);

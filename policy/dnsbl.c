@@ -100,8 +100,7 @@ bool dnsbl_filter_matches(const struct dnsbl_zone *zone, const unsigned char oct
 
 /* --- asking --- */
 
-/* "2.0.0.127" of 127.0.0.2, and 32 nibbles of IPv6; empty when it is no address. */
-static struct slice reversed(struct arena *arena, const char *address)
+struct slice dnsbl_reversed(struct arena *arena, const char *address)
 {
 	unsigned char bytes[16];
 	char text[80];
@@ -122,7 +121,7 @@ static struct slice subject_of(struct inquiry *q, const struct rule *rule, const
 	struct slice local, domain = about->name;
 
 	if (rule->type->detail == DNS_A)
-		return reversed(q->arena, q->facts->client->address);
+		return dnsbl_reversed(q->arena, q->facts->client->address);
 	if (about->subject == ABOUT_CLIENT)
 		domain = slice_of(q->facts->client->name);
 	else if (about->subject == ABOUT_REVERSE_CLIENT)

@@ -17,7 +17,7 @@ static void log_permit(struct inquiry *q, const struct rule *rule)
 	struct err err;
 	struct str text = { 0 };
 
-	if (match_list_test(q->policy->log_permits, rule->word, &err) != TABLE_FOUND)
+	if (q->quiet || match_list_test(q->policy->log_permits, rule->word, &err) != TABLE_FOUND)
 		return;
 	str_printf(&text, "action=%.*s", SLICE_FMT(rule->word));
 	policy_log(q->facts, "permit", str_cstr(&text));

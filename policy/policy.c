@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/proto/proxymap_proto.h"
+#include "authn/mailauth_proto.h"
 #include "common/proto/verify_proto.h"
 #include "policy/rules.h"
 
@@ -89,6 +90,7 @@ static void load_settings(struct policy *p)
 	p->unverified_sender_defers_if_permit = defers_if_permit(c, "unverified_sender_tempfail_action");
 	p->unverified_recipient_text = config_text(c, "unverified_recipient_reject_reason");
 	p->unverified_sender_text = config_text(c, "unverified_sender_reject_reason");
+	p->mailauth_wait = config_time(c, "mailauth_timeout");
 	p->verify_wait = (double)(config_int(c, "address_verify_poll_count") - 1) * config_time(c, "address_verify_poll_delay");
 }
 
@@ -164,6 +166,7 @@ void policy_connect(struct policy *p, ipc_connect_fn *connect)
 	p->resolver = ipc_client_create("resolver", &resolver_protocol, connect);
 	p->proxymap = ipc_client_create("proxymap", &proxymap_protocol, connect);
 	p->verify = ipc_client_create("verify", &verify_protocol, connect);
+	p->mailauth = ipc_client_create("mailauth", &mailauth_protocol, connect);
 }
 
 bool policy_changed(struct policy *p)
@@ -178,7 +181,7 @@ bool policy_changed(struct policy *p)
 
 static void close_clients(struct policy *p)
 {
-	struct ipc_client **clients[] = { &p->resolver, &p->proxymap, &p->verify };
+	struct ipc_client **clients[] = { &p->resolver, &p->proxymap, &p->verify, &p->mailauth };
 
 	for (size_t i = 0; i < 3; i++)
 		if (*clients[i])
@@ -193,6 +196,8 @@ void policy_free(struct policy **policy)
 		return;
 	for (struct policy_table *t = p->tables; t; t = t->next)
 		table_list_close(&t->list);
+	for (struct policy_service *s = p->services; s; s = s->next)
+		policy_service_close(s);
 	struct table_list **maps[] = { &p->login_maps, &p->dnsbl_replies, &p->client_certificates };
 
 	for (size_t i = 0; i < 3; i++)
@@ -284,6 +289,7 @@ static void find_origin(struct inquiry *q)
 	origin.reply = &unused;
 	origin.if_permit = &doubt;
 	origin.list_subject = ABOUT_ORIGIN;
+	origin.quiet = true;
 	q->memory->effects.from_here = rules_apply(&origin, q->policy->local_clients) == VERDICT_PERMIT;
 }
 

@@ -15,6 +15,7 @@
 #include "policy/reply.h"
 
 struct tls_info;
+struct mailauth_answer;
 
 enum policy_stage {
 	POLICY_CLIENT, POLICY_HELO, POLICY_SENDER, POLICY_RELAY, POLICY_RECIPIENT, POLICY_DATA, POLICY_END_OF_DATA,
@@ -47,6 +48,7 @@ struct policy_facts {
 	uint64_t size;                     /* announced, at the end of data the true one */
 	struct slice login, login_method;  /* who has logged in; empty: nobody */
 	struct slice etrn_domain;
+	const struct mailauth_answer *authentication; /* at the end of data; NULL: not known */
 	bool asked_only;                   /* by VRFY: no mail comes of it */
 };
 

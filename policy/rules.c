@@ -80,6 +80,9 @@ static const struct rule_type types[] = {
 	{ .name = "reject_authenticated_sender_login_mismatch", .apply = rule_login_mismatch, .detail = LOGIN_OWNED },
 	{ .name = "reject_known_sender_login_mismatch", .apply = rule_login_mismatch, .detail = LOGIN_OWNED | LOGIN_KNOWN },
 	{ .name = "reject_unauthenticated_sender_login_mismatch", .apply = rule_login_mismatch, .detail = LOGIN_NEEDED },
+	{ .name = "reject_spf_fail", .apply = rule_spf_fail },
+	{ .name = "reject_dmarc_fail", .apply = rule_dmarc_fail },
+	{ .name = "permit_dkim_domain", .apply = rule_dkim_domain, .argument = ARGUMENT_TABLE },
 	{ .name = "permit_auth_destination", .apply = rule_auth_destination },
 	{ .name = "reject_unauth_destination", .apply = rule_unauth_destination, .detail = 5, .closes = true },
 	{ .name = "defer_unauth_destination", .apply = rule_unauth_destination, .detail = 4, .closes = true },
@@ -184,6 +187,16 @@ static struct slice without_braces(struct slice text)
 	return slice_trim(slice_sub(text, 1, text.len - 2));
 }
 
+/* Its connections outlive a question; so must it. */
+static bool keep_service(struct compiling *c, struct policy_service *service, struct err *err)
+{
+	if (!c->at_start)
+		return err_set(err, ERR_SYNTAX, "check_policy_service cannot stand in a table: put it into a restriction class");
+	service->next = c->policy->services;
+	c->policy->services = service;
+	return true;
+}
+
 static bool take_argument(struct compiling *c, struct slice *rest, struct rule *rule, struct err *err)
 {
 	const char *name = rule->type->name;
@@ -213,7 +226,8 @@ static bool take_argument(struct compiling *c, struct slice *rest, struct rule *
 		return dnsbl_parse(text, c->arena, zone, err) || err_prefix(err, "%s", name);
 	case ARGUMENT_SERVICE:
 		rule->service = service = arena_alloc(c->arena, sizeof(*service));
-		return policy_service_parse(c->policy, arena_slice(c->arena, text), service, err) || err_prefix(err, "%s", name);
+		return (policy_service_parse(c->policy, arena_slice(c->arena, text), service, err) ||
+			err_prefix(err, "%s", name)) && keep_service(c, service, err);
 	}
 	return false;
 }

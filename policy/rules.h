@@ -45,11 +45,22 @@ struct dnsbl_zone {
 	size_t pattern_count;
 };
 
+/* Connections to a policy service that nobody uses now, the last used first. */
+struct idle_connection {
+	struct idle_connection *next;
+	struct stream *stream;
+	double since;
+	long requests;
+};
+
 /* check_policy_service { inet:host:port, timeout=…, … } */
 struct policy_service {
 	struct slice server, default_action, context;
-	double timeout, retry_delay;
-	long tries;
+	double timeout, retry_delay, max_idle;
+	long tries, request_limit;
+	struct policy_service *next;       /* of all of the policy */
+	struct idle_connection *idle;
+	size_t idle_count;
 };
 
 struct rule {
@@ -61,7 +72,7 @@ struct rule {
 	struct table_list *table;
 	const char *const *search_order;   /* ARGUMENT_CERTIFICATE_TABLE; ended by NULL */
 	const struct dnsbl_zone *zone;
-	const struct policy_service *service;
+	struct policy_service *service;
 	double seconds;
 };
 
@@ -85,6 +96,7 @@ struct policy {
 	const struct rule *lists[POLICY_STAGES];
 	const struct rule *local_clients;  /* local_header_rewrite_clients */
 	struct policy_table *tables;
+	struct policy_service *services;
 	struct policy_codes codes;
 	struct table_list *login_maps, *dnsbl_replies, *client_certificates;
 	struct match_list *backup_networks, *log_permits;
@@ -93,8 +105,8 @@ struct policy {
 	bool helo_defers_if_permit, address_defers_if_permit; /* …_tempfail_action = defer_if_permit */
 	bool unverified_recipient_defers_if_permit, unverified_sender_defers_if_permit;
 	const char *unverified_recipient_text, *unverified_sender_text;
-	double verify_wait;
-	struct ipc_client *resolver, *proxymap, *verify;
+	double verify_wait, mailauth_wait;
+	struct ipc_client *resolver, *proxymap, *verify, *mailauth;
 };
 
 /* One question on its way through the lists. */
@@ -106,6 +118,7 @@ struct inquiry {
 	struct smtp_reply *reply;
 	enum subject list_subject;
 	bool warn_only;
+	bool quiet;                        /* what is permitted is not logged: it is no restriction that is asked */
 	unsigned depth;                    /* of classes and of restrictions in access tables */
 	struct policy_deferral *if_permit; /* lives on over lists */
 	struct policy_deferral if_reject;
@@ -208,7 +221,14 @@ enum verdict rule_dnsbl(struct inquiry *q, const struct rule *rule);
 enum verdict rule_dnswl(struct inquiry *q, const struct rule *rule);
 /* "zone" or "zone=d.d.d.[a;b..c]".  False with ERR_SYNTAX. */
 bool dnsbl_parse(struct slice text, struct arena *arena, struct dnsbl_zone *zone, struct err *err) MUST_USE;
+/* "2.0.0.127" of 127.0.0.2, and 32 nibbles of IPv6; empty when it is no address. */
+struct slice dnsbl_reversed(struct arena *arena, const char *address);
 bool dnsbl_filter_matches(const struct dnsbl_zone *zone, const unsigned char octets[4]);
+
+void policy_service_close(struct policy_service *service);
+enum verdict rule_spf_fail(struct inquiry *q, const struct rule *rule);
+enum verdict rule_dmarc_fail(struct inquiry *q, const struct rule *rule);
+enum verdict rule_dkim_domain(struct inquiry *q, const struct rule *rule);
 
 enum verdict rule_policy_service(struct inquiry *q, const struct rule *rule);
 bool policy_service_parse(struct policy *policy, struct slice text, struct policy_service *service,

@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * check_policy_service: attributes in, an action of access(5) out, as Postfix's SMTPD_POLICY_README says.
- * The server is asked by proxymap (table type "policy"), which may connect; see tables/servers/policy.c.
+ * proxymap connects, for this process may not; what is said goes directly, over connections that are kept.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/base/task.h"
 #include "common/config/params.h"
+#include "common/net/stream.h"
 #include "common/proto/proxymap_proto.h"
 #include "common/tls/info.h"
 #include "policy/rules.h"
+
+#define IDLE_MAX     100     /* connections kept */
+#define LINE_MAX_LEN 16384
+#define LINES_MAX    64
 
 /* --- "inet:host:port" or "unix:path", and options --- */
 
@@ -27,11 +33,14 @@ static bool set_option(struct policy_service *s, struct slice name, struct slice
 		return true;
 	else if (slice_eq(name, SLICE("retry_delay")) && param_parse_time(value, 's', &s->retry_delay))
 		return true;
+	else if (slice_eq(name, SLICE("max_idle")) && param_parse_time(value, 's', &s->max_idle))
+		return true;
+	else if (slice_eq(name, SLICE("request_limit")) && slice_to_i64(value, &number) && number >= 0)
+		s->request_limit = (long)number;
 	else if (slice_eq(name, SLICE("try_limit")) && slice_to_i64(value, &number) && number > 0)
 		s->tries = (long)number;
-	/* How long proxymap keeps connections is its own affair. */
-	else if (!slice_eq(name, SLICE("max_idle")) && !slice_eq(name, SLICE("max_ttl")) &&
-		 !slice_eq(name, SLICE("request_limit")))
+	/* How old a connection gets does not matter here: one that the server has closed is noticed. */
+	else if (!slice_eq(name, SLICE("max_ttl")))
 		return err_set(err, ERR_SYNTAX, "\"%.*s=%.*s\" is no option of a policy service", SLICE_FMT(slice_sub(name, 0, 50)),
 			       SLICE_FMT(slice_sub(value, 0, 50)));
 	return true;
@@ -72,6 +81,8 @@ bool policy_service_parse(struct policy *policy, struct slice text, struct polic
 		.timeout = config_time(c, "smtpd_policy_service_timeout"),
 		.retry_delay = config_time(c, "smtpd_policy_service_retry_delay"),
 		.tries = config_int(c, "smtpd_policy_service_try_limit"),
+		.max_idle = config_time(c, "smtpd_policy_service_max_idle"),
+		.request_limit = config_int(c, "smtpd_policy_service_request_limit"),
 	};
 	if (!slice_word(&rest, ", \t\r\n", &s->server) ||
 	    (!slice_starts(s->server, SLICE("inet:")) && !slice_starts(s->server, SLICE("unix:"))))
@@ -151,24 +162,123 @@ static void write_question(const struct inquiry *q, const struct policy_service 
 	put_text(out, "mail_version", config_text(q->policy->config, "mail_version"));
 }
 
+/* --- connections --- */
+
+static void drop(struct idle_connection *c)
+{
+	stream_free(&c->stream);
+	free(c);
+}
+
+void policy_service_close(struct policy_service *s)
+{
+	for (struct idle_connection *c = s->idle, *next; c; c = next) {
+		next = c->next;
+		drop(c);
+	}
+	s->idle = NULL;
+	s->idle_count = 0;
+}
+
+/* One that is not too old, and whose server has not said or closed anything meanwhile; NULL: there is none. */
+static struct idle_connection *take_idle(struct policy_service *s)
+{
+	while (s->idle) {
+		struct idle_connection *c = s->idle;
+
+		s->idle = c->next;
+		s->idle_count--;
+		if (loop_now() - c->since < s->max_idle && !stream_input_ready(c->stream))
+			return c;
+		drop(c);
+	}
+	return NULL;
+}
+
+static struct idle_connection *connect_anew(struct inquiry *q, const struct policy_service *s, double deadline, struct err *err)
+{
+	struct idle_connection *c;
+	int fd = proxymap_connect(q->policy->proxymap, s->server, deadline, err);
+
+	if (fd < 0)
+		return NULL;
+	c = mem_alloc(sizeof(*c));
+	c->stream = stream_of_fd(fd);
+	return c;
+}
+
+static void keep(struct policy_service *s, struct idle_connection *c)
+{
+	c->requests++;
+	if (s->idle_count >= IDLE_MAX || (s->request_limit > 0 && c->requests >= s->request_limit)) {
+		drop(c);
+		return;
+	}
+	c->since = loop_now();
+	c->next = s->idle;
+	s->idle = c;
+	s->idle_count++;
+}
+
 /* --- asking --- */
 
-static bool ask(struct inquiry *q, const struct policy_service *s, struct proxymap_answer *answer, struct err *err)
+/* Lines up to an empty one; the action is in one of them. */
+static bool read_action(struct idle_connection *c, struct arena *arena, struct slice *action, struct err *err)
+{
+	struct slice line, value, name;
+	enum stream_status status;
+
+	*action = SLICE_NONE;
+	for (unsigned i = 0; i < LINES_MAX; i++) {
+		status = stream_read_line(c->stream, LINE_MAX_LEN, &line, NULL);
+		if (status != STREAM_OK)
+			return err_set(err, ERR_CLOSED, "%s", stream_status_text(status));
+		value = line = slice_trim(line);
+		if (line.len == 0)
+			return action->ptr || err_set(err, ERR_SYNTAX, "no action in the answer");
+		if (!action->ptr && slice_cut(&value, '=', &name) && slice_eq_nocase(slice_trim(name), SLICE("action")))
+			*action = arena_slice(arena, slice_trim(value));
+	}
+	return err_set(err, ERR_SYNTAX, "more than %d lines in the answer", LINES_MAX);
+}
+
+static bool converse(struct inquiry *q, struct idle_connection *c, struct slice text, double deadline, struct slice *action,
+		     struct err *err)
+{
+	stream_set_deadline(c->stream, deadline);
+	if (stream_write(c->stream, text) != STREAM_OK || stream_flush(c->stream) != STREAM_OK)
+		return err_set(err, ERR_CLOSED, "lost connection");
+	return read_action(c, q->arena, action, err);
+}
+
+static bool ask_once(struct inquiry *q, struct policy_service *s, struct slice text, struct slice *action, struct err *err)
+{
+	double deadline = loop_now() + s->timeout;
+	struct idle_connection *c = take_idle(s);
+
+	if (!c)
+		c = connect_anew(q, s, deadline, err);
+	if (!c)
+		return false;
+	if (converse(q, c, text, deadline, action, err)) {
+		keep(s, c);
+		return true;
+	}
+	drop(c);
+	return false;
+}
+
+static bool ask(struct inquiry *q, struct policy_service *s, struct slice *action, struct err *err)
 {
 	struct str text = { 0 };
-	struct proxymap_question question;
 	bool ok = false;
 
 	write_question(q, s, &text);
-	question.table = slice_of(arena_printf(q->arena, "policy:%.*s", SLICE_FMT(s->server)));
-	question.key = str_slice(&text);
+	str_append_byte(&text, '\n');
 	for (long i = 0; i < s->tries && !ok; i++) {
 		if (i > 0 && task_sleep(s->retry_delay) != TASK_READY)
 			break;
-		ok = proxymap_ask(q->policy->proxymap, &question, loop_now() + s->timeout, q->arena, answer, err);
-		if (ok && answer->status != PROXYMAP_FOUND)
-			ok = err_set(err, ERR_TEMPORARY, "%.*s",
-				     SLICE_FMT(answer->status == PROXYMAP_ERROR ? answer->text : SLICE("no action in the answer")));
+		ok = ask_once(q, s, str_slice(&text), action, err);
 	}
 	str_free(&text);
 	return ok;
@@ -176,17 +286,16 @@ static bool ask(struct inquiry *q, const struct policy_service *s, struct proxym
 
 enum verdict rule_policy_service(struct inquiry *q, const struct rule *rule)
 {
-	const struct policy_service *s = rule->service;
-	struct proxymap_answer answer = { .status = PROXYMAP_ERROR };
-	struct slice action = s->default_action;
+	struct policy_service *s = rule->service;
+	struct slice action;
 	struct about about = { SLICE_NONE, "Policy", ABOUT_CLIENT };
 	const char *server = arena_cstr(q->arena, s->server);
 	struct err err = { 0 };
 
 	(void)inquiry_about(q, ABOUT_LIST, &about);
-	if (ask(q, s, &answer, &err))
-		action = answer.text;
-	else
+	if (!ask(q, s, &action, &err)) {
 		log_warning("problem talking to server %s: %s", server, err.text);
+		action = s->default_action;
+	}
 	return access_result(q, action, server, &about);
 }

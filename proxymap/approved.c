@@ -6,7 +6,6 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/config/master_cf.h"
-#include "tables/servers/pool.h"
 #include "tables/table_types.h"
 
 #define BUCKETS    64
@@ -37,33 +36,25 @@ size_t approved_count(const struct approved *a)
 	return a->count;
 }
 
-size_t approved_lookups(const struct approved *a)
-{
-	size_t sum = 0;
-
-	for (size_t i = 0; i < BUCKETS; i++)
-		for (const struct approved_table *t = a->buckets[i]; t; t = t->next)
-			sum += slice_starts(slice_of(t->spec), SLICE("policy:")) ? POLICY_LOOKUPS : SERVER_LOOKUPS;
-	return sum;
-}
-
 /* --- collecting --- */
 
-static void add(struct approved *a, struct slice spec)
+/* NULL: there is no room. */
+static struct approved_table *add(struct approved *a, struct slice spec)
 {
-	struct approved_table *t, **bucket = bucket_of(a, spec);
+	struct approved_table *t = approved_find(a, spec), **bucket = bucket_of(a, spec);
 
-	if (approved_find(a, spec))
-		return;
+	if (t)
+		return t;
 	if (a->count == TABLES_MAX) {
 		log_warning("more than %d tables: %.*s is left out", TABLES_MAX, SLICE_FMT(spec));
-		return;
+		return NULL;
 	}
 	t = mem_alloc(sizeof(*t));
 	t->spec = mem_slicedup(spec);
 	t->next = *bucket;
 	*bucket = t;
 	a->count++;
+	return t;
 }
 
 static void add_policy_service(struct approved *a, struct slice server)
@@ -71,7 +62,10 @@ static void add_policy_service(struct approved *a, struct slice server)
 	struct str spec = { 0 };
 
 	str_printf(&spec, "policy:%.*s", SLICE_FMT(server));
-	add(a, str_slice(&spec));
+	struct approved_table *t = add(a, str_slice(&spec));
+
+	if (t)
+		t->service = true;
 	str_free(&spec);
 }
 
@@ -97,9 +91,8 @@ static void add_words(struct approved *a, struct slice text, bool proxy)
 		/* "!type:name" in a list of patterns. */
 		if (!proxy && name.len > 0 && name.ptr[0] == '!')
 			name = word = slice_sub(name, 1, name.len);
-		if (slice_cut(&name, ':', &type) && name.len > 0 && table_type_is_outside(type) &&
-		    !slice_eq(type, SLICE("policy")))
-			add(a, word);
+		if (slice_cut(&name, ':', &type) && name.len > 0 && table_type_is_outside(type))
+			(void)add(a, word);
 	}
 }
 
@@ -138,7 +131,7 @@ static void open_all(struct approved *a)
 {
 	for (size_t i = 0; i < BUCKETS; i++)
 		for (struct approved_table *t = a->buckets[i]; t; t = t->next)
-			t->table = table_open(t->spec, &t->reason);
+			t->table = t->service ? NULL : table_open(t->spec, &t->reason);
 }
 
 struct approved *approved_create(const struct config *config)

@@ -3,6 +3,7 @@
  * The tables that proxymap serves: those that the configuration names, and no other, so that
  * a process that was taken over cannot have a file or a server of its own choice opened.
  *
+ * Servers of check_policy_service are connected to for who may not connect, as "policy:inet:host:port".
  * "type:name" is served when some parameter of main.cf, or an -o of master.cf, names it.  "proxy:type:name"
  * is served when proxy_read_maps has it, as in Postfix.  All are opened at start, with the
  * rights of root: a file with a password need not be readable by anybody else.
@@ -18,6 +19,7 @@ struct approved_table {
 	char *spec;               /* as asked for, "proxy:" included */
 	struct table *table;      /* NULL: could not be opened */
 	struct err reason;        /* then */
+	bool service;             /* no table: a server that may be connected to, "policy:inet:host:port" */
 };
 
 struct approved;
@@ -27,8 +29,6 @@ void approved_free(struct approved **approved);
 /* NULL: not to be served. */
 struct approved_table *approved_find(struct approved *approved, struct slice spec);
 size_t approved_count(const struct approved *approved);
-/* Lookups that all tables together may have under way. */
-size_t approved_lookups(const struct approved *approved);
 /* Was one of the files rewritten or replaced? */
 bool approved_changed(struct approved *approved);
 

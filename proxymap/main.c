@@ -14,6 +14,7 @@
 #include "common/process/service_table.h"
 #include "common/proto/proxymap_proto.h"
 #include "proxymap/approved.h"
+#include "proxymap/service.h"
 #include "tables/servers/pool.h"
 #include "tables/servers/servers.h"
 
@@ -110,8 +111,9 @@ static void answer(void *arg)
 	process_busy(-1);
 }
 
-static void start_question(struct caller *c, uint32_t request, struct approved_table *table, struct slice key)
+static void start_task(struct caller *c, const struct question *question, void (*run)(void *arg))
 {
+	uint32_t request = question->request;
 	struct arena *arena;
 	struct question *q;
 
@@ -121,14 +123,40 @@ static void start_question(struct caller *c, uint32_t request, struct approved_t
 	}
 	arena = arena_create(1024);
 	q = arena_alloc(arena, sizeof(*q));
-	*q = (struct question){ c, request, table, arena, arena_slice(arena, key) };
-	if (!task_spawn(&me.questions, answer, q)) {
+	*q = *question;
+	q->arena = arena;
+	q->key = arena_slice(arena, question->key);
+	if (!task_spawn(&me.questions, run, q)) {
 		arena_free(&arena);
 		send_error(c, request, "no memory for a question");
 		return;
 	}
 	c->questions++;
 	process_busy(1);
+}
+
+/* --- connections --- */
+
+static void answer_connect(void *arg)
+{
+	struct question *q = arg;
+	struct arena *arena = q->arena;
+	struct caller *c = q->caller;
+	struct err err = { 0 };
+	struct ipc_out m;
+	int fd = service_connect(q->key, &err);
+
+	if (fd < 0) {
+		send_error(c, q->request, err.text);
+	} else if (c->channel && proxymap_put_connected(&m, q->request, fd)) {
+		(void)ipc_send(c->channel, &m);
+	}
+	if (fd >= 0)
+		close(fd);
+	c->questions--;
+	release(c);
+	arena_free(&arena);
+	process_busy(-1);
 }
 
 static void say_not_approved(struct caller *c, uint32_t request, struct slice spec)
@@ -147,19 +175,29 @@ static void on_message(struct ipc_channel *ch, struct ipc_in *m, void *context)
 	struct caller *c = context;
 	struct proxymap_question question;
 	struct approved_table *table;
+	struct question q = { .caller = c, .request = m->request };
 
+	if (proxymap_get_connect(m, &q.key)) {
+		if (service_is_approved(me.approved, q.key))
+			start_task(c, &q, answer_connect);
+		else
+			say_not_approved(c, m->request, q.key);
+		return;
+	}
 	if (!proxymap_get_question(m, &question)) {
 		log_warning("malformed question from %s", c->role);
 		send_answer(c, m->request, PROXYMAP_ERROR, SLICE("malformed question"));
 		return;
 	}
 	table = approved_find(me.approved, question.table);
-	if (!table)
+	q.table = table;
+	q.key = question.key;
+	if (!table || table->service)
 		say_not_approved(c, m->request, question.table);
 	else if (!table->table)
 		say_not_open(c, m->request, table);
 	else
-		start_question(c, m->request, table, question.key);
+		start_task(c, &q, answer);
 }
 
 static void on_close(struct ipc_channel *ch, void *context)
@@ -199,8 +237,9 @@ static bool open_process(const struct process_info *info, struct err *err)
 	tables_use_config(info->config);
 	server_types_add();
 	me.approved = approved_create(info->config);
+	service_open(info->config);
 	/* A thread for each lookup that may be under way. */
-	task_offload_threads((int)approved_lookups(me.approved) + OTHER_THREADS);
+	task_offload_threads((int)approved_count(me.approved) * SERVER_LOOKUPS + OTHER_THREADS);
 	return true;
 }
 

@@ -8,7 +8,9 @@
 
 #include "common/base/task.h"
 #include "common/proto/qmgr_proto.h"
+#include "qmgr/limits.h"
 #include "qmgr/qmgr.h"
+#include "qmgr/sites.h"
 #include "tests/support/fuzz.h"
 
 #define PACKETS 32
@@ -28,7 +30,7 @@ static void start(void)
 	struct config *config = config_load_copy("/nowhere", empty, override, 2, &err);
 	struct router *router = config ? router_create(config, &err) : NULL;
 
-	FUZZ_CHECK(router);
+	FUZZ_CHECK(router && sites_open(config, &err) && limits_open(config, &err));
 	snprintf(folder, sizeof(folder), "/tmp/control_fuzz.XXXXXX");
 	FUZZ_CHECK(mkdtemp(folder));
 	atexit(remove_folder);

@@ -35,23 +35,33 @@ void session_fill_facts(const struct session *s, struct policy_facts *facts)
 	facts->recipient_count = t->envelope.recipient_count;
 	facts->size = t->scan.content.length > 0 ? t->scan.content.length : t->announced_size;
 	facts->instance = instance_of(t);
+	facts->authentication = t->authentication;
 }
 
 /* Before MAIL there is no transaction that memory could be of. */
-static struct arena *arena_of(struct session *s)
+static struct arena *arena_of(struct session *s, enum policy_stage stage)
 {
+	struct arena **arena = stage == POLICY_CLIENT ? &s->connect_arena : &s->helo_arena;
+
 	if (s->transaction)
 		return s->transaction->arena;
-	if (!s->policy_arena)
-		s->policy_arena = arena_create(512);
-	return s->policy_arena;
+	if (!*arena)
+		*arena = arena_create(512);
+	return *arena;
+}
+
+void session_forget_helo(struct session *s)
+{
+	s->policy = s->at_connect;
+	if (s->helo_arena)
+		arena_free(&s->helo_arena);
 }
 
 bool session_ask_quietly(struct session *s, enum policy_stage stage, struct slice recipient, struct smtp_reply *refusal)
 {
 	struct transaction *t = s->transaction;
 	struct policy_facts facts;
-	struct policy_question question = { stage, &facts, &s->policy, t ? &t->policy : &s->policy, arena_of(s) };
+	struct policy_question question = { stage, &facts, &s->policy, t ? &t->policy : &s->policy, arena_of(s, stage) };
 
 	session_fill_facts(s, &facts);
 	facts.recipient = recipient;
@@ -67,10 +77,41 @@ bool session_ask(struct session *s, enum policy_stage stage, struct slice recipi
 {
 	struct smtp_reply refusal = { 0 };
 
-	if (session_ask_quietly(s, stage, recipient, &refusal))
+	bool ok = session_ask_quietly(s, stage, recipient, &refusal);
+
+	if (stage == POLICY_CLIENT)
+		s->at_connect = s->policy;
+	if (ok)
 		return true;
 	reply_with(s, &refusal);
 	return false;
+}
+
+bool session_authenticate(struct session *s)
+{
+	struct transaction *t = s->transaction;
+	struct policy_facts facts;
+	struct authentication_message message = { .facts = &facts, .fd = s->ops->descriptor(t->file),
+						  .length = t->scan.content.length, .arena = t->arena };
+	struct authentication_effect effect = { 0 };
+	struct smtp_reply refusal = { 0 };
+
+	if (!s->ops->authenticate)
+		return true;
+	session_fill_facts(s, &facts);
+	facts.command = "END-OF-MESSAGE";
+	if (!s->ops->authenticate(s->ops->context, &message, &effect, &refusal)) {
+		reply_with(s, &refusal);
+		return false;
+	}
+	t->authentication = effect.answer;
+	t->envelope.foreign = effect.foreign;
+	t->envelope.hold |= effect.hold;
+	if (effect.filter.len)
+		t->envelope.filter = effect.filter;
+	if (effect.answer)
+		t->envelope.prepend = effect.answer->header;
+	return true;
 }
 
 bool session_count(struct session *s, enum smtpd_event event)

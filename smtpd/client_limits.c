@@ -132,6 +132,9 @@ bool client_count(struct client_count *count, enum smtpd_event event, const stru
 	who.client = slice_of(network);
 	if (!anvil_count(limits->anvil, &who, events[event].event, loop_now() + PATIENCE, &counts, &err)) {
 		log_warning("limits of clients are not kept now: %s", err.text);
+		/* It will be counted when anvil gets to it. */
+		if (event == EVENT_CONNECT && err.code == ERR_TIMEOUT)
+			anvil_leave(limits->anvil, &who);
 		return true;
 	}
 	if (event == EVENT_CONNECT)

@@ -80,7 +80,7 @@ static void commit(struct session *s, bool bdat)
 		reply_with(s, &refusal);
 		return;
 	}
-	if (!session_ask(s, POLICY_END_OF_DATA, SLICE_NONE)) {
+	if (!session_authenticate(s) || !session_ask(s, POLICY_END_OF_DATA, SLICE_NONE)) {
 		transaction_free(s);
 		return;
 	}

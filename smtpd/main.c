@@ -17,7 +17,9 @@
 #include "common/tls/server.h"
 #include "policy/policy.h"
 #include "smtpd/client_limits.h"
+#include "smtpd/screen.h"
 #include "smtpd/smtpd.h"
+#include "smtpd/upstream.h"
 #include "tables/table.h"
 
 #define OPEN_TIMEOUT   60
@@ -34,10 +36,13 @@ static struct {
 	struct smtpd_tls tls;
 	struct smtpd_auth auth;
 	struct client_limits limits;
+	struct authentication authentication;
 	struct ipc_client *cleanup, *resolver, *qmgr;
 	bool name_lookup;
 	struct task_group sessions, background;
 	long session_limit;
+	struct screen *screen;                 /* tests of clients; NULL: none */
+	double upstream_timeout;               /* for the header of the proxy in front of us; 0: there is none */
 } server;
 
 /* --- queue files --- */
@@ -107,6 +112,11 @@ struct connection {
 	char server_port[8];
 	bool loopback;
 };
+
+static bool is_loopback(const char *address)
+{
+	return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
+}
 
 /* Does the name have this address?  A name that does not is somebody's claim. */
 static enum policy_name_status confirm_name(const struct connection *c, const char *name, struct arena *arena)
@@ -196,14 +206,41 @@ static unsigned flush_site(void *context, struct slice site)
 	return (unsigned)result;
 }
 
+/* What the operations of a session look at. */
+struct served {
+	struct client_count count;
+	struct screening *screening;   /* NULL: nothing is tested */
+};
+
 static bool ask_policy(void *context, const struct policy_question *question, struct smtp_reply *reply)
 {
+	const struct served *served = context;
+
+	/* At a recipient, whichever of the restrictions comes first. */
+	if (served->screening && question->facts->recipient.len > 0 &&
+	    !screen_recipient(served->screening, question->facts, reply))
+		return false;
 	return policy_ask(server.policy, question, reply);
+}
+
+static bool judge_oddity(void *context, enum smtpd_oddity oddity, const char *after, struct slice text, struct smtp_reply *reply)
+{
+	const struct served *served = context;
+
+	return screen_event(served->screening, oddity, after, text, reply);
+}
+
+static bool authenticate(void *context, const struct authentication_message *message,
+			 struct authentication_effect *effect, struct smtp_reply *reply)
+{
+	return authentication_check(&server.authentication, message, effect, reply);
 }
 
 static bool count_event(void *context, enum smtpd_event event, const struct policy_client *client, struct smtp_reply *reply)
 {
-	return client_count(context, event, client, reply);
+	struct served *served = context;
+
+	return client_count(&served->count, event, client, reply);
 }
 
 static const struct smtpd_settings *settings_for(const struct policy_client *client)
@@ -217,20 +254,70 @@ static const struct smtpd_settings *settings_for(const struct policy_client *cli
 	return excluded == TABLE_FOUND ? &server.lenient : &server.settings;
 }
 
+/* With a proxy in front of us the socket's ends are not the client's. */
+static bool learn_client(struct connection *c)
+{
+	struct proxy_header h;
+
+	if (server.upstream_timeout <= 0)
+		return true;
+	if (!upstream_read(c->fd, c->address, server.upstream_timeout, &h))
+		return false;
+	if (!h.proxied)
+		return true;
+	snprintf(c->address, sizeof(c->address), "%s", h.client.address);
+	snprintf(c->port, sizeof(c->port), "%u", h.client.port);
+	snprintf(c->server_address, sizeof(c->server_address), "%s", h.server.address);
+	snprintf(c->server_port, sizeof(c->server_port), "%u", h.server.port);
+	c->loopback = is_loopback(c->address);
+	return true;
+}
+
+static void serve_client(struct connection *c, struct policy_client *client, struct smtpd_ops *ops, struct arena *arena)
+{
+	struct served *served = ops->context;
+	struct stream *stream = stream_of_fd(c->fd);
+	struct screening screening;
+	struct smtpd_settings *patient;
+
+	if (!server.screen) {
+		find_name(c, client, arena);
+		smtpd_serve(stream, settings_for(client), ops, client);
+		return;
+	}
+	if (!screen_client(server.screen, stream, client, server.tls.wrapper, server.resolver, &screening)) {
+		stream_free(&stream);
+		return;
+	}
+	served->screening = &screening;
+	ops->oddity = judge_oddity;
+	find_name(c, client, arena);
+	patient = arena_alloc(arena, sizeof(*patient));
+	*patient = *settings_for(client);
+	/* Who is refused in the end may say till then whom it is and to whom it would write. */
+	if (screening.refusal.code)
+		patient->forbid_unauth_pipelining = false;
+	smtpd_serve(stream, patient, ops, client);
+}
+
 static void serve(void *arg)
 {
 	struct connection *c = arg;
 	struct arena *arena = arena_create(256);
-	struct client_count count = { .limits = &server.limits };
-	struct smtpd_ops ops = { .context = &count, .ask = ask_policy, .count = count_event, .flush = flush_site, .open = file_open,
+	struct served served = { .count = { .limits = &server.limits } };
+	struct smtpd_ops ops = { .context = &served, .ask = ask_policy, .count = count_event,
+				 .authenticate = authenticate, .flush = flush_site, .open = file_open,
 				 .queue_id = file_queue_id,
 				 .descriptor = file_descriptor, .commit = file_commit, .abort = file_abort };
 	struct policy_client client = { .address = c->address, .port = c->port, .server_address = c->server_address,
 					.server_port = c->server_port };
 
-	find_name(c, &client, arena);
-	smtpd_serve(stream_of_fd(c->fd), settings_for(&client), &ops, &client);
-	client_count_end(&count);
+	if (learn_client(c)) {
+		serve_client(c, &client, &ops, arena);
+		client_count_end(&served.count);
+	} else {
+		close(c->fd);
+	}
 	free(c);
 	arena_free(&arena);
 	process_busy(-1);
@@ -262,7 +349,7 @@ static void describe_ends(struct connection *c, const struct sockaddr *peer)
 	socklen_t len = sizeof(here);
 
 	describe(peer, c->address, c->port);
-	c->loopback = strncmp(c->address, "127.", 4) == 0 || strcmp(c->address, "::1") == 0;
+	c->loopback = is_loopback(c->address);
 	if (getsockname(c->fd, (struct sockaddr *)&here, &len) == 0)
 		describe((const struct sockaddr *)&here, c->server_address, c->server_port);
 }
@@ -369,6 +456,18 @@ static bool load_auth(const struct process_info *info, struct err *err)
 				  &s->tls_options, err);
 }
 
+static bool load_upstream(const struct config *c, struct err *err)
+{
+	const char *protocol = config_text(c, "smtpd_upstream_proxy_protocol");
+
+	if (!*protocol)
+		return true;
+	if (strcmp(protocol, "haproxy") != 0)
+		return err_set(err, ERR_SYNTAX, "smtpd_upstream_proxy_protocol: \"%s\" is not haproxy", protocol);
+	server.upstream_timeout = config_time(c, "smtpd_upstream_proxy_timeout");
+	return server.upstream_timeout > 0 || err_set(err, ERR_SYNTAX, "smtpd_upstream_proxy_timeout must not be 0");
+}
+
 /* Who may speak for others; footers by table. */
 static bool load_lists(const struct config *c, struct err *err)
 {
@@ -420,7 +519,9 @@ static bool open_process(const struct process_info *info, struct err *err)
 		.reject_footer = config_text(c, "smtpd_reject_footer"),
 		.forbid_unauth_pipelining = config_bool(c, "smtpd_forbid_unauth_pipelining"),
 	};
-	if (!load_tls(info, err) || !load_auth(info, err) || !client_limits_load(&server.limits, c, info->service, err))
+	if (!load_upstream(c, err) || !screen_load(c, &server.screen, err) || !load_tls(info, err) || !load_auth(info, err) ||
+	    !authentication_load(&server.authentication, c, err) ||
+	    !client_limits_load(&server.limits, c, info->service, err))
 		return false;
 	server.session_limit = info->process_limit > 0 ? info->process_limit : config_int(c, "smtpd_session_limit");
 	server.name_lookup = config_bool(c, "smtpd_peername_lookup");
@@ -441,7 +542,8 @@ static void watch_tables(void *arg)
 		if (process_retiring())
 			return;
 		if (policy_changed(server.policy) || match_list_changed(server.bare_lf_exclusions) ||
-		    match_list_changed(server.limits.exceptions)) {
+		    match_list_changed(server.limits.exceptions) || (server.screen && screen_changed(server.screen)) ||
+		    authentication_changed(&server.authentication)) {
 			process_retire("table changed");
 			return;
 		}
@@ -458,6 +560,7 @@ static void start(const struct process_info *info)
 	server.resolver = ipc_client_create("resolver", &resolver_protocol, process_connect);
 	server.qmgr = ipc_client_create("qmgr", &qmgr_protocol, process_connect);
 	policy_connect(server.policy, process_connect);
+	authentication_connect(&server.authentication, process_connect);
 	client_limits_connect(&server.limits, process_connect);
 	task_spawn(&server.background, watch_tables, NULL);
 }

@@ -163,6 +163,7 @@ static bool greet(struct session *s, struct slice args, bool esmtp)
 		return false;
 	}
 	transaction_free(s);
+	session_forget_helo(s);
 	s->bdat_failed = false;
 	str_clear(&s->helo);
 	str_append(&s->helo, name);
@@ -333,7 +334,7 @@ static const struct command commands[] = {
 	{ "AUTH", VERB_AUTH, command_auth, false, true },
 	{ "ETRN", VERB_ETRN, command_etrn, true, false },
 	{ "XCLIENT", VERB_XCLIENT, command_xclient, false, true },
-	{ "XFORWARD", VERB_XFORWARD, command_xforward, false, true },
+	{ "XFORWARD", VERB_XFORWARD, command_xforward, false, false },
 };
 static const struct command unknown = { "UNKNOWN", VERB_UNKNOWN, command_unknown, false, false };
 
@@ -400,6 +401,27 @@ static bool needs_tls(const struct session *s, enum verb verb)
 	       verb != VERB_STARTTLS && verb != VERB_NOOP && verb != VERB_HELP && verb != VERB_QUIT;
 }
 
+/* False: the client has been sent away. */
+static bool bear(struct session *s, enum smtpd_oddity oddity, struct slice text)
+{
+	struct smtp_reply r = { 0 };
+
+	if (!s->ops->oddity || s->ops->oddity(s->ops->context, oddity, s->where, text, &r))
+		return true;
+	reply_with(s, &r);
+	s->quit = true;
+	return false;
+}
+
+/* Commands that must not be followed by another before they are answered. */
+static bool heard_early(struct session *s)
+{
+	struct slice early;
+
+	return s->ops->oddity && stream_input_ready(s->stream) && stream_peek(s->stream, &early) == STREAM_OK &&
+	       !bear(s, ODDITY_PIPELINING, early);
+}
+
 static void run_command(struct session *s, struct slice line)
 {
 	struct slice rest = line, verb;
@@ -410,6 +432,8 @@ static void run_command(struct session *s, struct slice line)
 		return;
 	}
 	command = find_command(verb);
+	if (command == &unknown && is_foreign(s, verb) && !bear(s, ODDITY_NON_SMTP, line))
+		return;
 	s->where = command->name;
 	s->total[command->verb]++;
 	s->failed = false;
@@ -422,7 +446,7 @@ static void run_command(struct session *s, struct slice line)
 	}
 	if (command->junk && s->junk++ > s->settings->junk_command_limit)
 		s->errors++;
-	if ((!s->esmtp || command->last) && out_of_turn(s))
+	if ((!s->esmtp || command->last) && (heard_early(s) || out_of_turn(s)))
 		return;
 	if (s->denied && command->verb != VERB_QUIT)
 		reply(s, 503, "5.7.0", "Error: access denied for %s[%s]", s->client->name, s->client->address);
@@ -440,9 +464,10 @@ static enum stream_status next_command(struct session *s)
 {
 	struct slice line;
 	enum stream_status status;
+	bool bare = false;
 
 	stream_set_timeout(s->stream, s->settings->timeout);
-	status = stream_read_line(s->stream, s->settings->line_limit, &line, NULL);
+	status = stream_read_line(s->stream, s->settings->line_limit, &line, &bare);
 	if (status == STREAM_TOO_LONG) {
 		log_warning("%s[%s]: request longer than %zu: %.*s...", s->client->name, s->client->address,
 			    s->settings->line_limit, SLICE_FMT(slice_sub(line, 0, 30)));
@@ -451,6 +476,8 @@ static enum stream_status next_command(struct session *s)
 	}
 	if (status != STREAM_OK)
 		return status;
+	if (bare && !bear(s, ODDITY_BARE_LF, SLICE_NONE))
+		return STREAM_OK;
 	if (slice_find(line, '\0') >= 0 || !address_valid_utf8(line)) {
 		bad_line(s, slice_find(line, '\0') >= 0 ? "Error: bad syntax" : "Error: bad UTF-8 syntax");
 		return STREAM_OK;
@@ -529,7 +556,9 @@ void smtpd_serve(struct stream *stream, const struct smtpd_settings *settings, c
 	str_free(&s.login.method);
 	free(s.tls);
 	session_proxied_free(&s);
-	if (s.policy_arena)
-		arena_free(&s.policy_arena);
+	if (s.connect_arena)
+		arena_free(&s.connect_arena);
+	if (s.helo_arena)
+		arena_free(&s.helo_arena);
 	stream_free(&stream);
 }

@@ -26,6 +26,7 @@ struct transaction {
 	struct str out;                    /* stored bytes on their way to the file */
 	uint64_t written;
 	bool bdat;                         /* in a sequence of BDAT */
+	const struct mailauth_answer *authentication; /* at the end of data; NULL: not checked */
 	struct smtp_reply failure;         /* what the end of data will be answered with */
 	struct policy_memory policy;
 	const char *instance;              /* for policy services */
@@ -43,7 +44,8 @@ struct session {
 	struct str helo;
 	bool esmtp;                        /* EHLO was the last greeting */
 	struct policy_memory policy;       /* of before MAIL */
-	struct arena *policy_arena;        /* its; NULL: not needed yet */
+	struct policy_memory at_connect;   /* what the client restrictions left; each EHLO begins from it */
+	struct arena *connect_arena, *helo_arena; /* of both, and of what EHLO added; NULL: not needed yet */
 	struct proxied *proxied;           /* what XCLIENT and XFORWARD said; NULL: nothing */
 	struct transaction *transaction;   /* NULL outside MAIL … end of data */
 	bool bdat_failed;                  /* chunks are thrown away until LAST or RSET */
@@ -98,7 +100,11 @@ bool session_ask(struct session *s, enum policy_stage stage, struct slice recipi
 /* The same, and the answer is *refusal. */
 bool session_ask_quietly(struct session *s, enum policy_stage stage, struct slice recipient,
 			 struct smtp_reply *refusal) MUST_USE;
+/* At the end of data: SPF, DKIM, DMARC.  False: refused, and the client has been told. */
+bool session_authenticate(struct session *s) MUST_USE;
 /* What restrictions do to the message: into the envelope. */
+/* What an earlier EHLO left. */
+void session_forget_helo(struct session *s);
 void session_take_effects(struct session *s, struct transaction *t);
 /* What smtpd_reject_footer adds to a reply: lines with LF between them.  False: nothing. */
 bool session_footer(const struct session *s, const struct smtp_reply *r, const char *text, struct str *footer);

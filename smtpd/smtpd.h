@@ -12,6 +12,7 @@
 #include "common/net/stream.h"
 #include "policy/policy.h"
 #include "smtpd/auth.h"
+#include "smtpd/authentication.h"
 #include "tables/table.h"
 
 enum bare_lf { BARE_LF_ALLOW, BARE_LF_NORMALIZE, BARE_LF_REJECT };
@@ -64,6 +65,9 @@ struct smtpd_settings {
 /* What is counted of all clients (anvil). */
 enum smtpd_event { EVENT_CONNECT, EVENT_MESSAGE, EVENT_RECIPIENT, EVENT_AUTH, EVENT_NEW_TLS, EVENT_COUNT };
 
+/* What a client does that servers of mail do not. */
+enum smtpd_oddity { ODDITY_PIPELINING, ODDITY_NON_SMTP, ODDITY_BARE_LF };
+
 struct smtpd_file;                         /* an open queue file: the operations' own */
 
 struct smtpd_ops {
@@ -74,6 +78,11 @@ struct smtpd_ops {
 	unsigned (*flush)(void *context, struct slice site);
 	/* Limits a client: false: over one of them (logged), *reply says so.  NULL: there are none. */
 	bool (*count)(void *context, enum smtpd_event event, const struct policy_client *client, struct smtp_reply *reply);
+	/* Judges them; `after` is the command before.  False: drop the client (*reply).  NULL: nobody looks. */
+	bool (*oddity)(void *context, enum smtpd_oddity oddity, const char *after, struct slice text, struct smtp_reply *reply);
+	/* SPF, DKIM and DMARC, as authentication_check.  NULL: nothing is checked. */
+	bool (*authenticate)(void *context, const struct authentication_message *message,
+			     struct authentication_effect *effect, struct smtp_reply *reply);
 	/* A new queue file.  NULL: *reply says why not (4xx or 5xx). */
 	struct smtpd_file *(*open)(void *context, struct smtp_reply *reply);
 	const char *(*queue_id)(const struct smtpd_file *file);

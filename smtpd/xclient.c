@@ -231,7 +231,8 @@ static void begin_anew(struct session *s, const struct statement *st)
 {
 	str_clear(&s->helo);
 	s->esmtp = s->bdat_failed = false;
-	s->policy = (struct policy_memory){ 0 };
+	s->at_connect = (struct policy_memory){ 0 };
+	session_forget_helo(s);
 	auth_reset(&s->login);
 	if (st->given[HELO] && !st->unavailable[HELO])
 		str_append_text(&s->helo, st->value[HELO]);

@@ -26,7 +26,7 @@ static const struct table_type *const types[] = {
 #define TYPE_COUNT (sizeof(types) / sizeof(types[0]))
 
 /* Types of servers: proxymap and commands have them, the other processes know their names. */
-static const char *const server_types[] = { "ldap", "mysql", "pgsql", "policy", "redis", "socketmap", "sqlite", "tcp" };
+static const char *const server_types[] = { "ldap", "mysql", "pgsql", "redis", "socketmap", "sqlite", "tcp" };
 #define SERVER_COUNT (sizeof(server_types) / sizeof(server_types[0]))
 
 static const struct table_type *added[SERVER_COUNT];
@@ -52,7 +52,7 @@ bool table_type_wants_whole(struct slice name)
 {
 	const struct table_type *type = table_type_find(name);
 
-	return type ? type->whole_keys : slice_eq(name, SLICE("tcp")) || slice_eq(name, SLICE("policy"));
+	return type ? type->whole_keys : slice_eq(name, SLICE("tcp"));
 }
 
 const struct table_type *table_type_at(size_t index)

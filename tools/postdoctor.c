@@ -14,17 +14,21 @@
 struct subcommand {
 	const char *name;
 	void (*run)(struct doctor *doctor);
-	bool needs_client;             /* --ip and --helo */
+	bool needs_client; /* --ip and --helo */
 	bool takes_subject;
 };
 
 static const struct subcommand subcommands[] = {
-	{ "spf", doctor_spf, true, false },
+    {"spf", doctor_spf, true, false},
+    {"message", doctor_message, false, true},
 };
 
 static void usage(void)
 {
-	fputs("usage: postdoctor spf --ip ADDRESS --helo NAME --sender ADDRESS\n"
+	fputs("usage: postdoctor DOMAIN [--selector NAME] [--ip ADDRESS] [--helo NAME] "
+	      "[--send-from ADDRESS] [--markdown]\n"
+	      "       postdoctor message [--ip ADDRESS --helo NAME --sender ADDRESS] [FILE]\n"
+	      "       postdoctor spf --ip ADDRESS --helo NAME --sender ADDRESS\n"
 	      "options of all: [-c config_dir] [--dns ADDRESS:PORT] [--json]\n",
 	      stderr);
 	exit(EX_USAGE);
@@ -34,30 +38,59 @@ static void parse_options(int argc, char **argv, struct doctor_options *o)
 {
 	enum { DNS = 256, IP, HELO, SENDER, SELECTOR, SEND_FROM, JSON, MARKDOWN, CONNECT };
 	static const struct option options[] = {
-		{ "dns", required_argument, NULL, DNS },	   { "ip", required_argument, NULL, IP },
-		{ "helo", required_argument, NULL, HELO },	   { "sender", required_argument, NULL, SENDER },
-		{ "selector", required_argument, NULL, SELECTOR }, { "send-from", required_argument, NULL, SEND_FROM },
-		{ "json", no_argument, NULL, JSON },		   { "markdown", no_argument, NULL, MARKDOWN },
-		{ "connect", no_argument, NULL, CONNECT },	   { NULL, 0, NULL, 0 },
+	    {"dns", required_argument, NULL, DNS},
+	    {"ip", required_argument, NULL, IP},
+	    {"helo", required_argument, NULL, HELO},
+	    {"sender", required_argument, NULL, SENDER},
+	    {"selector", required_argument, NULL, SELECTOR},
+	    {"send-from", required_argument, NULL, SEND_FROM},
+	    {"json", no_argument, NULL, JSON},
+	    {"markdown", no_argument, NULL, MARKDOWN},
+	    {"connect", no_argument, NULL, CONNECT},
+	    {NULL, 0, NULL, 0},
 	};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
 		switch (option) {
-		case 'c': o->config_dir = optarg; break;
-		case DNS: o->dns = optarg; break;
-		case IP: o->ip = optarg; break;
-		case HELO: o->helo = optarg; break;
-		case SENDER: o->sender = optarg; break;
-		case SELECTOR: o->selector = optarg; break;
-		case SEND_FROM: o->send_from = optarg; break;
-		case JSON: o->json = true; break;
-		case MARKDOWN: o->markdown = true; break;
-		case CONNECT: o->connect = true; break;
-		default: usage();
+		case 'c':
+			o->config_dir = optarg;
+			break;
+		case DNS:
+			o->dns = optarg;
+			break;
+		case IP:
+			o->ip = optarg;
+			break;
+		case HELO:
+			o->helo = optarg;
+			break;
+		case SENDER:
+			o->sender = optarg;
+			break;
+		case SELECTOR:
+			o->selector = optarg;
+			break;
+		case SEND_FROM:
+			o->send_from = optarg;
+			break;
+		case JSON:
+			o->json = true;
+			break;
+		case MARKDOWN:
+			o->markdown = true;
+			break;
+		case CONNECT:
+			o->connect = true;
+			break;
+		default:
+			usage();
 		}
 	}
 }
+
+/* Any other word is a domain. */
+static const struct subcommand domain_subcommand = {"", doctor_domain, false, false};
 
 static const struct subcommand *find_subcommand(const char *word)
 {
@@ -88,8 +121,8 @@ static void run(void *arg)
 
 int main(int argc, char **argv)
 {
-	struct doctor_options options = { 0 };
-	struct job job = { .doctor = { .options = &options } };
+	struct doctor_options options = {0};
+	struct job job = {.doctor = {.options = &options}};
 	struct config *config;
 	struct err err;
 
@@ -97,11 +130,15 @@ int main(int argc, char **argv)
 	parse_options(argc, argv, &options);
 	if (optind >= argc)
 		usage();
-	job.subcommand = find_subcommand(argv[optind++]);
-	if (!job.subcommand || argc - optind > (job.subcommand->takes_subject ? 1 : 0) ||
+	job.subcommand = find_subcommand(argv[optind]);
+	options.subject = argv[optind++];
+	if (!job.subcommand)
+		job.subcommand = &domain_subcommand;
+	if (argc - optind > (job.subcommand->takes_subject ? 1 : 0) ||
 	    (job.subcommand->needs_client && (!options.ip || (!options.helo && !options.sender))))
 		usage();
-	options.subject = optind < argc ? argv[optind] : NULL;
+	if (job.subcommand != &domain_subcommand)
+		options.subject = optind < argc ? argv[optind] : NULL;
 	options.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
 	/* Without a configuration it works too: then with the defaults. */
 	config = config_load(options.config_dir, NULL, 0, &err);

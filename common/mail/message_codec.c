@@ -25,6 +25,7 @@ static const struct {
 	{ 128, offsetof(struct message_envelope, show_login) },
 	{ 1 << 16, offsetof(struct message_envelope, by_return) },
 	{ 1 << 17, offsetof(struct message_envelope, by_trace) },
+	{ 1 << 18, offsetof(struct message_envelope, foreign) },
 };
 #define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
 

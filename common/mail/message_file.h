@@ -91,6 +91,7 @@ struct message_envelope {
 	enum message_ret ret;
 	bool body_8bitmime;            /* BODY=8BITMIME */
 	bool smtputf8;
+	bool foreign;                  /* from outside: fields that claim to be ours are removed */
 	bool show_login;               /* smtpd_sasl_authenticated_header */
 	bool rewrite_header;           /* client is local: local_header_rewrite_clients */
 	bool hold;                     /* HOLD: committed in state MESSAGE_HOLD */

@@ -18,10 +18,14 @@ static const struct service_row rows[] = {
 	{ "showq", NULL, ROOT_NONE, SYS_BASE | SYS_ACCEPT | SYS_THREADS | SYS_READ, COUNT_ONE,
 	  SERVICE_ALWAYS | SERVICE_LISTENS, "" },
 	{ "resolver", "postrider-dns", ROOT_EMPTY, SYS_BASE | SYS_ACCEPT | SYS_THREADS | SYS_INET, COUNT_ONE,
-	  SERVICE_AT_START | SERVICE_ALWAYS | SERVICE_LISTENS, " smtpd smtp lmtp qmgr cleanup " },
+	  SERVICE_AT_START | SERVICE_ALWAYS | SERVICE_LISTENS, " smtpd smtp lmtp qmgr cleanup mtasts mailauth " },
+	{ "mtasts", "postrider-sts", ROOT_NONE, SYS_BASE | SYS_THREADS | SYS_READ | SYS_INET, COUNT_ONE, SERVICE_ALWAYS, " smtp " },
 	{ "tlsmgr", "postrider-key", ROOT_EMPTY, SYS_BASE | SYS_THREADS, COUNT_ONE, SERVICE_ALWAYS, " smtpd smtp lmtp " },
 	{ "anvil", "postrider-count", ROOT_EMPTY, SYS_BASE, COUNT_ONE, SERVICE_ALWAYS, " smtpd " },
 	{ "verify", "postrider-count", ROOT_EMPTY, SYS_BASE | SYS_THREADS, COUNT_ONE, SERVICE_ALWAYS, " smtpd " },
+	/* Reads mail of strangers: the descriptors that it is handed, and the resolver, are all it has. */
+	{ "mailauth", "postrider-auth", ROOT_EMPTY, SYS_BASE | SYS_THREADS, COUNT_CORES, SERVICE_ALWAYS, " smtpd " },
+	{ "signer", "postrider-key", ROOT_EMPTY, SYS_BASE | SYS_THREADS, COUNT_ONE, SERVICE_ALWAYS, " cleanup " },
 	/* What it has of these depends on smtpd_sasl_type: nothing of it for tables. */
 	{ "auth", "postrider-login", ROOT_NONE, SYS_BASE | SYS_THREADS | SYS_READ | SYS_INET | SYS_UNIX, COUNT_ONE,
 	  SERVICE_ALWAYS | SERVICE_GROUPS, " smtpd " },
@@ -37,7 +41,7 @@ static const struct service_row rows[] = {
 	{ "pipe", "postrider-local", ROOT_EMPTY, SYS_BASE | SYS_THREADS, COUNT_ONE, SERVICE_DISTINCT, " qmgr local verify " },
 	{ "proxymap", "postrider-map", ROOT_NONE,
 	  SYS_BASE | SYS_THREADS | SYS_READ | SYS_INET | SYS_UNIX | SYS_NSS, COUNT_ONE, SERVICE_ALWAYS,
-	  " smtpd cleanup qmgr local smtp lmtp virtual pipe verify bounce pickup " },
+	  " smtpd cleanup qmgr local smtp lmtp virtual pipe verify bounce pickup signer " },
 	{ "error", NULL, ROOT_NONE, 0, COUNT_ONE, SERVICE_NO_PROCESS, "" },
 	{ "discard", NULL, ROOT_NONE, 0, COUNT_ONE, SERVICE_NO_PROCESS, "" },
 };

@@ -146,3 +146,52 @@ bool proxymap_ask(struct ipc_client *client, const struct proxymap_question *que
 	ipc_reply_free(&reply);
 	return good;
 }
+
+/* --- connections --- */
+
+bool proxymap_put_connect(struct ipc_out *m, uint32_t request, struct slice server)
+{
+	if (server.len > PROXYMAP_TABLE_MAX)
+		return false;
+	ipc_out_start(m, PROXYMAP_CONNECT, request);
+	ipc_put_bytes(m, FIELD_TABLE, server);
+	return !m->failed;
+}
+
+bool proxymap_get_connect(const struct ipc_in *m, struct slice *server)
+{
+	return m->type == PROXYMAP_CONNECT && ipc_get_bytes(m, FIELD_TABLE, server) && server->len > 0 &&
+	       server->len <= PROXYMAP_TABLE_MAX;
+}
+
+bool proxymap_put_connected(struct ipc_out *m, uint32_t request, int fd)
+{
+	ipc_out_start(m, PROXYMAP_CONNECTED, request);
+	ipc_put_fd(m, fd);
+	return !m->failed;
+}
+
+int proxymap_connect(struct ipc_client *client, struct slice server, double deadline, struct err *err)
+{
+	struct ipc_reply reply;
+	struct slice text;
+	struct ipc_out m;
+	int fd = -1;
+
+	if (!ipc_client_connect(client, deadline, err))
+		return -1;
+	if (!proxymap_put_connect(&m, ipc_client_request(client), server)) {
+		err_set(err, ERR_LIMIT, "the name of the server is too long");
+		return -1;
+	}
+	if (!ipc_client_call(client, &m, deadline, &reply, err))
+		return -1;
+	if (reply.in.type == PROXYMAP_CONNECTED)
+		fd = ipc_take_fd(&reply.in, 0);
+	if (fd < 0 && reply.in.type == PROXYMAP_ANSWER && ipc_get_bytes(&reply.in, FIELD_TEXT, &text))
+		err_set(err, ERR_TEMPORARY, "%.*s", SLICE_FMT(slice_sub(text, 0, 200)));
+	else if (fd < 0)
+		err_set(err, ERR_SYNTAX, "malformed answer from proxymap");
+	ipc_reply_free(&reply);
+	return fd;
+}

@@ -8,7 +8,7 @@
 
 extern const struct ipc_protocol proxymap_protocol;    /* "proxymap", 1 */
 
-enum proxymap_message { PROXYMAP_LOOKUP = 1, PROXYMAP_ANSWER };
+enum proxymap_message { PROXYMAP_LOOKUP = 1, PROXYMAP_ANSWER, PROXYMAP_CONNECT, PROXYMAP_CONNECTED };
 
 #define PROXYMAP_TABLE_MAX 4096                 /* bytes of a table's name */
 #define PROXYMAP_KEY_MAX   ((size_t)32 << 10)
@@ -45,5 +45,16 @@ bool proxymap_get_answer(const struct ipc_in *m, struct arena *arena, struct pro
  */
 bool proxymap_ask(struct ipc_client *client, const struct proxymap_question *question, double deadline,
 		  struct arena *arena, struct proxymap_answer *answer, struct err *err) MUST_USE;
+
+/*
+ * A connection to the server of a policy service ("inet:host:port", "unix:path"), made by proxymap for
+ * a process that may not.  Suspends the task; -1: an error.
+ */
+int proxymap_connect(struct ipc_client *client, struct slice server, double deadline, struct err *err);
+bool proxymap_put_connect(struct ipc_out *m, uint32_t request, struct slice server) MUST_USE;
+/* False: it is no such message, or malformed. */
+bool proxymap_get_connect(const struct ipc_in *m, struct slice *server) MUST_USE;
+/* The descriptor is the caller's to close. */
+bool proxymap_put_connected(struct ipc_out *m, uint32_t request, int fd) MUST_USE;
 
 #endif

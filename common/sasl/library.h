@@ -5,8 +5,8 @@
 #include "common/base/err.h"
 
 /*
- * Before the sandbox: OpenSSL reads its configuration and seeks its algorithms at first use, and
- * afterwards there is no file that it could open.
+ * Before the sandbox: OpenSSL reads its configuration and seeks its algorithms, jansson takes random numbers
+ * from /dev, both at first use; afterwards there is no file that it could open.
  */
 bool sasl_library_prepare(struct err *err) MUST_USE;
 

@@ -5,6 +5,7 @@
 
 #include "common/base/task.h"
 #include "common/mail/address.h"
+#include "delivery/smtp/forward.h"
 
 #define BATCH       100     /* commands sent before their replies are read */
 #define CHUNK_EARLY 32768u  /* a chunk up to this size goes out with the envelope */
@@ -12,14 +13,16 @@
 #define REPLY_TEXT  1000    /* of a successful reply, in the log */
 
 /* One transaction: commands are numbered, RSET (if any), MAIL, each RCPT, DATA or BDAT. */
-enum command { COMMAND_RSET, COMMAND_MAIL, COMMAND_RCPT, COMMAND_DATA, COMMAND_BDAT };
+enum command { COMMAND_RSET, COMMAND_FORWARD, COMMAND_MAIL, COMMAND_RCPT, COMMAND_DATA, COMMAND_BDAT };
 
 struct transaction {
 	struct smtp_delivery *d;
 	struct smtp_session *s;
 	size_t *order;        /* recipients concerned, by index */
 	size_t count;
-	size_t first;         /* 1 when RSET comes first */
+	bool reset;           /* RSET comes first */
+	struct slice forward[SMTP_FORWARD_MAX]; /* XFORWARD commands before MAIL */
+	size_t forward_count;
 	size_t sent, received;/* commands */
 	size_t accepted;
 	bool chunk;           /* BDAT in place of DATA */
@@ -88,26 +91,14 @@ static void lose(struct transaction *t, const struct smtp_failure *failure)
 
 /* --- what we say --- */
 
-static void put_xtext(struct str *out, struct slice text)
-{
-	for (size_t i = 0; i < text.len; i++) {
-		unsigned char c = (unsigned char)text.ptr[i];
-
-		if (c > 32 && c < 127 && c != '+' && c != '=')
-			str_append_byte(out, (char)c);
-		else
-			str_printf(out, "+%02X", c);
-	}
-}
-
 static void put_mail(struct transaction *t, struct str *out)
 {
 	const struct message_envelope *e = &t->d->job->envelope;
 	unsigned features = t->s->features;
 
 	str_append(out, SLICE("MAIL FROM:<"));
-	if (e->sender.len > 0)
-		str_append(out, address_quote(t->d->arena, e->sender));
+	if (t->d->sender.len > 0)
+		str_append(out, address_quote(t->d->arena, t->d->sender));
 	str_append_byte(out, '>');
 	if (features & SMTP_SIZE)
 		str_printf(out, " SIZE=%llu", (unsigned long long)t->d->content.size);
@@ -123,7 +114,7 @@ static void put_mail(struct transaction *t, struct str *out)
 			str_append_text(out, e->ret == RET_FULL ? " RET=FULL" : " RET=HDRS");
 		if (e->envid.len > 0) {
 			str_append(out, SLICE(" ENVID="));
-			put_xtext(out, e->envid);
+			smtp_put_xtext(out, e->envid);
 		}
 	}
 	if ((features & SMTP_DELIVERBY) && e->deliver_by > 0) {
@@ -159,12 +150,13 @@ static void put_notify(struct str *out, uint8_t notify)
 	}
 }
 
-static void put_rcpt(struct transaction *t, const struct message_recipient *r, struct str *out)
+static void put_rcpt(struct transaction *t, const struct smtp_recipient *to, struct str *out)
 {
+	const struct message_recipient *r = to->recipient;
 	struct slice type, text = r->orcpt;
 
 	str_append(out, SLICE("RCPT TO:<"));
-	str_append(out, address_quote(t->d->arena, r->address));
+	str_append(out, address_quote(t->d->arena, to->wire));
 	str_append_byte(out, '>');
 	if (t->s->features & SMTP_DSN) {
 		if (r->notify)
@@ -172,9 +164,9 @@ static void put_rcpt(struct transaction *t, const struct message_recipient *r, s
 		if (text.len > 0 && slice_find(text, ';') > 0) {
 			(void)slice_cut(&text, ';', &type);
 			str_append(out, SLICE(" ORCPT="));
-			put_xtext(out, type);
+			smtp_put_xtext(out, type);
 			str_append_byte(out, ';');
-			put_xtext(out, text);
+			smtp_put_xtext(out, text);
 		}
 	}
 	str_append(out, SLICE("\r\n"));
@@ -184,9 +176,14 @@ static void put_rcpt(struct transaction *t, const struct message_recipient *r, s
 static enum command command_at(const struct transaction *t, size_t number, size_t *recipient)
 {
 	*recipient = 0;
-	if (number < t->first)
+	if (number < t->reset)
 		return COMMAND_RSET;
-	number -= t->first;
+	number -= t->reset;
+	*recipient = number;
+	if (number < t->forward_count)
+		return COMMAND_FORWARD;
+	number -= t->forward_count;
+	*recipient = 0;
 	if (number == 0)
 		return COMMAND_MAIL;
 	if (number <= t->count) {
@@ -202,11 +199,14 @@ static void put_command(struct transaction *t, enum command command, size_t reci
 	case COMMAND_RSET:
 		str_append(out, SLICE("RSET\r\n"));
 		break;
+	case COMMAND_FORWARD:
+		str_append(out, t->forward[recipient]);
+		break;
 	case COMMAND_MAIL:
 		put_mail(t, out);
 		break;
 	case COMMAND_RCPT:
-		put_rcpt(t, t->d->recipient[recipient].recipient, out);
+		put_rcpt(t, &t->d->recipient[recipient], out);
 		break;
 	case COMMAND_DATA:
 		str_append(out, SLICE("DATA\r\n"));
@@ -222,7 +222,7 @@ static void put_command(struct transaction *t, enum command command, size_t reci
 static enum stream_status send_batch(struct transaction *t)
 {
 	/* A probe ends with the replies to RCPT. */
-	size_t total = t->first + 1 + t->count + (t->d->job->probe ? 0 : 1);
+	size_t total = t->reset + t->forward_count + 1 + t->count + (t->d->job->probe ? 0 : 1);
 	size_t batch = (t->s->features & SMTP_PIPELINING) ? BATCH : 1;
 	enum stream_status status = STREAM_OK;
 	struct str out = { 0 };
@@ -407,6 +407,9 @@ static bool on_reply(struct transaction *t, enum command command, size_t recipie
 		failure.dsn[0] = '4';
 		lose(t, &failure);
 		return false;
+	case COMMAND_FORWARD:
+		/* Whoever refuses it takes the mail all the same, as ours. */
+		return !t->s->broken;
 	case COMMAND_MAIL:
 		if (class != 2) {
 			on_mail_refused(t, "MAIL FROM");
@@ -432,14 +435,14 @@ static bool on_reply(struct transaction *t, enum command command, size_t recipie
 
 static bool read_reply(struct transaction *t)
 {
-	static const char *const doing[] = { "sending final RSET", "sending MAIL FROM", "sending RCPT TO",
+	static const char *const doing[] = { "sending final RSET", "sending XFORWARD", "sending MAIL FROM", "sending RCPT TO",
 					     "sending DATA command",
 					     "sending end of data -- message may be sent more than once" };
 	const struct smtp_settings *set = t->d->settings;
 	size_t recipient;
 	enum command command = command_at(t, t->received, &recipient);
 	double timeout = command == COMMAND_RSET   ? set->rset_timeout
-			 : command == COMMAND_MAIL ? set->mail_timeout
+			 : command == COMMAND_MAIL || command == COMMAND_FORWARD ? set->mail_timeout
 			 : command == COMMAND_RCPT ? set->rcpt_timeout
 			 : command == COMMAND_DATA ? set->data_init_timeout
 						   : set->data_done_timeout;
@@ -501,10 +504,10 @@ static bool needs_utf8(const struct smtp_delivery *d)
 
 	if (!e->smtputf8)
 		return false;
-	if (d->content.header_utf8 || !address_is_ascii(e->sender))
+	if (d->content.header_utf8 || !address_is_ascii(d->sender))
 		return true;
 	for (size_t i = 0; i < d->count; i++)
-		if (!d->recipient[i].decided && !address_is_ascii(d->recipient[i].recipient->address))
+		if (!d->recipient[i].decided && !address_is_ascii(d->recipient[i].wire))
 			return true;
 	return false;
 }
@@ -514,12 +517,12 @@ static bool acceptable(struct smtp_delivery *d, const struct smtp_session *s)
 {
 	struct smtp_failure f;
 
-	if (!speakable(d->job->envelope.sender)) {
+	if (!speakable(d->sender)) {
 		smtp_fail(&f, d->arena, "5.1.7", "sender address has control characters");
 		smtp_decide_all(d, DELIVERY_BOUNCED, &f);
 	}
 	for (size_t i = 0; i < d->count; i++) {
-		if (d->recipient[i].decided || speakable(d->recipient[i].recipient->address))
+		if (d->recipient[i].decided || speakable(d->recipient[i].wire))
 			continue;
 		smtp_fail(&f, d->arena, "5.1.3", "recipient address has control characters");
 		smtp_decide(d, i, DELIVERY_BOUNCED, &f);
@@ -562,7 +565,8 @@ void smtp_transaction(struct smtp_delivery *d, struct smtp_session *s)
 		d->recipient[i].accepted = d->recipient[i].tried = false;
 		t.order[t.count++] = i;
 	}
-	t.first = s->needs_rset ? 1 : 0;
+	t.reset = s->needs_rset;
+	t.forward_count = smtp_forward_commands(d, s->features, t.forward);
 	t.chunk = (s->features & SMTP_CHUNKING) && content_can_chunk(&d->content);
 	t.early = t.chunk && !d->settings->lmtp && (s->features & SMTP_PIPELINING) &&
 		  content_in_memory(&d->content) && d->content.size <= CHUNK_EARLY;

@@ -13,6 +13,7 @@
 /* What is known of one recipient. */
 struct smtp_recipient {
 	const struct message_recipient *recipient;
+	struct slice wire;         /* its address as the server hears it */
 	bool decided;              /* outcome stands; else `failure` may hold what the last server said */
 	bool accepted;             /* by the present server's RCPT reply */
 	bool tried;                /* failure is set */
@@ -25,6 +26,7 @@ struct smtp_delivery {
 	const struct delivery_job *job;
 	const struct smtp_settings *settings;
 	struct arena *arena;
+	struct slice sender;       /* as the server hears it */
 	struct content content;
 	struct smtp_recipient *recipient;
 	size_t count;

@@ -72,11 +72,13 @@ static void prepare(struct run *r, uint8_t options, struct arena *arena)
 	r->d = (struct smtp_delivery){ .job = &r->job, .settings = &r->settings, .arena = arena,
 				       .on_decided = on_decided, .context = r, .count = RECIPIENTS,
 				       .undecided = RECIPIENTS };
+	r->d.sender = r->job.envelope.sender;
 	r->d.recipient = arena_alloc(arena, RECIPIENTS * sizeof(*r->d.recipient));
 	for (size_t i = 0; i < RECIPIENTS; i++) {
 		r->recipients[i] = (struct message_recipient){ .address = slice_of(addresses[i]), .notify = NOTIFY_FAILURE,
 							       .orcpt = SLICE("rfc822;q@x"), .status = RECIPIENT_PENDING };
 		r->d.recipient[i].recipient = &r->recipients[i];
+		r->d.recipient[i].wire = r->recipients[i].address;
 		r->index[i] = (uint32_t)i;
 	}
 	FUZZ_CHECK(content_open(&r->d.content, &r->job, r->settings.line_limit, arena, &err));

@@ -204,6 +204,32 @@ bool content_open(struct content *c, const struct delivery_job *job, size_t line
 	return trouble.code == ERR_NONE;
 }
 
+bool content_read(const struct content *c, uint64_t length, struct arena *arena, struct slice *start, struct err *err)
+{
+	char *held;
+
+	length = length < c->length ? length : c->length;
+	if (c->memory.ptr) {
+		*start = slice_sub(c->memory, 0, (size_t)length);
+		return true;
+	}
+	held = arena_alloc(arena, (size_t)length + 1);
+	*start = slice_make(held, (size_t)length);
+	return length == 0 || read_at(c->fd, held, (size_t)length, c->offset, err);
+}
+
+void content_replace_header(struct content *c, struct slice header, uint64_t skip)
+{
+	skip = skip < c->length ? skip : c->length;
+	c->header = header;
+	c->header_utf8 = slice_has_eight_bit(header);
+	c->offset += skip;
+	c->length -= skip;
+	if (c->memory.ptr)
+		c->memory = slice_sub(c->memory, (size_t)skip, c->memory.len);
+	c->size = c->header.len + c->length;
+}
+
 static bool header_fits(struct slice header, size_t limit)
 {
 	while (header.len > 0) {

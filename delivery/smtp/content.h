@@ -44,6 +44,10 @@ struct content {
 /* Reads what is needed now, into `arena`.  False: our own trouble. */
 bool content_open(struct content *c, const struct delivery_job *job, size_t line_limit, struct arena *arena,
 		  struct err *err) MUST_USE;
+/* The first bytes of the rest, at most all of it: in the arena, or in what is held. */
+bool content_read(const struct content *c, uint64_t length, struct arena *arena, struct slice *start, struct err *err) MUST_USE;
+/* `header` (the arena's) stands for the block, and for the first `skip` bytes of the rest. */
+void content_replace_header(struct content *c, struct slice header, uint64_t skip);
 /* True when all is plain (no folding needed), so that BDAT can tell its size. */
 bool content_can_chunk(const struct content *c);
 /* Held in memory as a whole: may be sent along with the envelope. */

@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/task.h"
 #include "delivery/smtp/connect.h"
+#include "delivery/smtp/generic.h"
 #include "delivery/smtp/login.h"
 
 struct attempt {
@@ -210,6 +211,20 @@ static void settle(struct attempt *a)
 	}
 }
 
+static bool make_generic(struct smtp_delivery *d, struct err *err)
+{
+	const struct smtp_generic *g = d->settings->generic;
+	bool ok;
+
+	if (!g)
+		return true;
+	ok = smtp_generic_address(g, d->arena, &d->sender, err) &&
+	     smtp_generic_content(g, &d->content, d->job, d->arena, err);
+	for (size_t i = 0; ok && i < d->count; i++)
+		ok = smtp_generic_address(g, d->arena, &d->recipient[i].wire, err);
+	return ok;
+}
+
 struct smtp_outcome smtp_deliver(struct smtp_delivery *d, struct smtp_cache *cache, struct ipc_client *resolver)
 {
 	struct attempt a = { .d = d, .cache = cache, .lookup = { smtp_ask_resolver, resolver, d->settings, d->arena, 0 } };
@@ -219,9 +234,12 @@ struct smtp_outcome smtp_deliver(struct smtp_delivery *d, struct smtp_cache *cac
 	d->started = d->connected = loop_now();
 	d->count = d->undecided = d->job->envelope.recipient_count;
 	d->recipient = arena_alloc(d->arena, (d->count + 1) * sizeof(*d->recipient));
-	for (size_t i = 0; i < d->count; i++)
+	d->sender = d->job->envelope.sender;
+	for (size_t i = 0; i < d->count; i++) {
 		d->recipient[i].recipient = &d->job->envelope.recipients[i];
-	if (!content_open(&d->content, d->job, d->settings->line_limit, d->arena, &err)) {
+		d->recipient[i].wire = d->recipient[i].recipient->address;
+	}
+	if (!content_open(&d->content, d->job, d->settings->line_limit, d->arena, &err) || !make_generic(d, &err)) {
 		log_warning("%.*s: %s", SLICE_FMT(d->job->queue_id), err.text);
 		smtp_fail(&failure, d->arena, "4.3.0", "mail system configuration or queue file error");
 		smtp_decide_all(d, DELIVERY_DEFERRED, &failure);

@@ -13,6 +13,7 @@
 #include "common/proto/delivery_proto.h"
 #include "common/proto/resolver_proto.h"
 #include "delivery/smtp/deliver.h"
+#include "delivery/smtp/generic.h"
 #include "delivery/smtp/login.h"
 #include "delivery/smtp/security.h"
 
@@ -40,6 +41,7 @@ static struct {
 	struct smtp_settings settings;
 	struct smtp_security security;
 	struct smtp_login login;
+	struct smtp_generic generic;
 	struct smtp_cache *cache;
 	struct ipc_client *resolver;
 	struct agent *agents;
@@ -232,7 +234,7 @@ static void retire(void)
 
 static bool open_settings(const struct process_info *info, struct err *err)
 {
-	bool log_in;
+	bool log_in, generic;
 	unsigned seed;
 
 	/* for the order of equal mail exchangers */
@@ -240,18 +242,21 @@ static bool open_settings(const struct process_info *info, struct err *err)
 		srandom(seed);
 	if (!smtp_settings_load(&me.settings, info->config, strcmp(info->command, "lmtp") == 0, err) ||
 	    !smtp_security_load(&me.security, info->config, me.settings.lmtp, err) ||
-	    !smtp_login_load(&me.login, info->config, me.settings.lmtp, &log_in, err))
+	    !smtp_login_load(&me.login, info->config, me.settings.lmtp, &log_in, err) ||
+	    !smtp_generic_load(&me.generic, info->config, me.settings.lmtp, &generic, err))
 		return false;
 	me.settings.security = &me.security;
 	me.soft_bounce = config_bool(info->config, "soft_bounce");
 	me.settings.login = log_in ? &me.login : NULL;
+	me.settings.generic = generic ? &me.generic : NULL;
 	return true;
 }
 
 static void watch_tables(void *arg)
 {
 	while (task_sleep(TABLE_CHECK) == TASK_READY && !process_retiring())
-		if (table_list_changed(me.security.policies) || (me.settings.login && smtp_login_changed(&me.login)))
+		if (table_list_changed(me.security.policies) || (me.settings.login && smtp_login_changed(&me.login)) ||
+		    (me.settings.generic && smtp_generic_changed(&me.generic)))
 			process_retire("table changed");
 }
 

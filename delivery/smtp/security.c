@@ -5,10 +5,13 @@
 
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "common/mail/address.h"
+#include "common/proto/mtasts_proto.h"
 #include "common/proto/resolver_proto.h"
 
 #define NAMES_MAX 32         /* names or fingerprints of a policy */
 #define TLSA_MAX  64
+#define STS_TIME  150.0      /* seconds for a policy of MTA-STS, which may have to be fetched */
 
 /* --- the configuration --- */
 
@@ -70,10 +73,17 @@ bool smtp_security_load(struct smtp_security *s, const struct config *config, bo
 	if (s->wrapper && s->level < TLS_ENCRYPT)
 		return err_set(err, ERR_SYNTAX, "%s = yes needs a %s of encrypt or above",
 			       name_of((char[64]){ 0 }, lmtp, "tls_wrappermode"), name_of(name, lmtp, "tls_security_level"));
+	if (s->mta_sts && !*config_text(config, "smtp_tls_CAfile") && !*config_text(config, "smtp_tls_CApath") &&
+	    !config_bool(config, "tls_append_default_CA"))
+		return err_set(err, ERR_SYNTAX, "smtp_mta_sts = yes needs authorities: smtp_tls_CAfile, smtp_tls_CApath or "
+			       "tls_append_default_CA = yes");
 	tables_use_config(config);
 	s->policies = table_list_open(config_text(config, name_of(name, lmtp, "tls_policy_maps")), err);
 	if (!s->policies)
 		return false;
+	s->mta_sts = !lmtp && config_bool(config, "smtp_mta_sts");
+	if (s->mta_sts && s->level == TLS_NONE)
+		return err_set(err, ERR_SYNTAX, "smtp_mta_sts = yes needs smtp_tls_security_level = may or above");
 	if (s->level == TLS_NONE && table_list_empty(s->policies))
 		return true;
 	s->client = tls_client_create(config, lmtp ? "lmtp_tls_" : "smtp_tls_", err);
@@ -84,6 +94,8 @@ void smtp_security_start(struct smtp_security *s, ipc_connect_fn *connect)
 {
 	if (s->client)
 		tls_client_start(s->client, connect);
+	if (s->mta_sts)
+		s->sts = ipc_client_create("mtasts", &mtasts_protocol, connect);
 }
 
 /* --- a policy --- */
@@ -99,6 +111,8 @@ struct finding {
 	struct smtp_policy *policy;
 	struct slice match;           /* names or fingerprints wanted */
 	struct slice server_name;
+	bool by_sts;                  /* the names are there already */
+	bool by_table;                /* smtp_tls_policy_maps has spoken: MTA-STS has nothing to say */
 };
 
 static void refuse(const struct finding *f, const char *dsn, struct smtp_failure *failure, const char *format, struct slice a)
@@ -183,6 +197,7 @@ static bool find_policy(struct finding *f, struct smtp_failure *failure)
 		return true;
 	switch (look_up(f, &value, &err)) {
 	case TABLE_FOUND:
+		f->by_table = true;
 		return parse_policy(f, value, failure);
 	case TABLE_NOT_FOUND:
 		return true;
@@ -335,6 +350,48 @@ static bool find_dane(struct finding *f, struct smtp_failure *failure)
 	return true;
 }
 
+/* --- MTA-STS --- */
+
+static bool may_have_sts(const struct finding *f)
+{
+	const struct smtp_policy *p = f->policy;
+
+	/* A next hop that the administrator has named has no exchangers; DANE that holds is stronger (RFC 8461, section 2). */
+	return f->security->sts && !f->by_table && (p->level == TLS_MAY || p->level == TLS_ENCRYPT) &&
+	       f->domain.len > 0 && f->target->port > 0 && f->nexthop.ptr[0] != '[' && address_is_ascii(f->domain) &&
+	       address_valid_hostname(f->domain);
+}
+
+/* RFC 8461, section 4: the policy names the exchanger, whose certificate names it too. */
+static bool find_sts(struct finding *f, struct smtp_failure *failure)
+{
+	const char **names = arena_alloc(f->arena, sizeof(*names));
+	struct sts_policy policy;
+	struct err err = { 0 };
+	bool named = false;
+
+	if (!mtasts_ask(f->security->sts, f->domain, loop_now() + STS_TIME, f->arena, &policy, &err)) {
+		log_warning("MTA-STS policy of %.*s: %s", SLICE_FMT(f->domain), err.text);
+		refuse(f, "4.3.0", failure, "MTA-STS policy of %.*s cannot be looked up", f->domain);
+		return false;
+	}
+	for (size_t i = 0; i < policy.mx_count && !named; i++)
+		named = sts_pattern_has(policy.mx[i], f->target->host);
+	if (policy.mode == STS_TESTING && !named)
+		log_info("MTA-STS policy of %.*s (testing) does not name %.*s", SLICE_FMT(f->domain), SLICE_FMT(f->target->host));
+	if (policy.mode != STS_ENFORCE)
+		return true;
+	if (!named) {
+		refuse(f, "4.7.5", failure, "the domain's MTA-STS policy does not name %.*s", f->target->host);
+		return false;
+	}
+	f->policy->level = TLS_VERIFY;
+	f->server_name = f->target->host;
+	add_name(&f->policy->wish, names, arena_cstr(f->arena, f->target->host));
+	f->by_sts = true;
+	return true;
+}
+
 /* --- all of it --- */
 
 /* "[host]:port" and "host:port" to "host". */
@@ -372,7 +429,9 @@ bool smtp_security_find(const struct smtp_lookup *lookup, struct slice nexthop, 
 	f.server_name = slice_of(security->server_name);
 	if (!find_policy(&f, failure) || (is_dane(policy->level) && !find_dane(&f, failure)))
 		return false;
-	if (policy->level == TLS_VERIFY || policy->level == TLS_SECURE)
+	if (may_have_sts(&f) && !find_sts(&f, failure))
+		return false;
+	if ((policy->level == TLS_VERIFY || policy->level == TLS_SECURE) && !f.by_sts)
 		find_names(&f);
 	else if (policy->level == TLS_FINGERPRINT)
 		find_fingerprints(&f);

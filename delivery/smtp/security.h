@@ -21,6 +21,8 @@ struct smtp_security {
 	const char *verify_match, *secure_match, *fingerprint_match, *server_name;
 	enum tls_level insecure_mx;       /* DANE: hosts from MX records that are not signed */
 	bool insecure_host_lookup;
+	bool mta_sts;                     /* smtp_mta_sts */
+	struct ipc_client *sts;           /* of mtasts; NULL: not asked */
 	struct table_list *policies;
 	struct tls_client *client;        /* NULL: nothing is ever encrypted */
 };

@@ -128,7 +128,35 @@ static void take_mechanisms(struct smtp_session *s, struct slice line)
 	}
 }
 
-static void take_keyword(struct smtp_session *s, struct slice line)
+static void take_forward(struct smtp_session *s, struct slice line)
+{
+	static const struct {
+		struct slice word;
+		enum smtp_feature feature;
+	} known[] = {
+		{ SLICE("NAME"), SMTP_XF_NAME }, { SLICE("ADDR"), SMTP_XF_ADDR },   { SLICE("PORT"), SMTP_XF_PORT },
+		{ SLICE("PROTO"), SMTP_XF_PROTO }, { SLICE("HELO"), SMTP_XF_HELO }, { SLICE("IDENT"), SMTP_XF_IDENT },
+		{ SLICE("SOURCE"), SMTP_XF_SOURCE },
+	};
+	struct slice word;
+
+	while (slice_word(&line, " \t", &word))
+		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+			if (slice_eq_nocase(word, known[i].word))
+				s->features |= known[i].feature;
+}
+
+static bool discarded(struct slice word, const struct smtp_settings *settings)
+{
+	struct slice rest = slice_of(settings->discard_keywords), one;
+
+	while (settings->discard_keywords && slice_word(&rest, ", \t\r\n", &one))
+		if (slice_eq_nocase(one, word))
+			return true;
+	return false;
+}
+
+static void take_keyword(struct smtp_session *s, const struct smtp_settings *settings, struct slice line)
 {
 	static const struct {
 		struct slice word;
@@ -142,8 +170,10 @@ static void take_keyword(struct smtp_session *s, struct slice line)
 	};
 	struct slice word;
 
-	if (!slice_word(&line, " \t=", &word))
+	if (!slice_word(&line, " \t=", &word) || discarded(word, settings))
 		return;
+	if (slice_eq_nocase(word, SLICE("XFORWARD")) && settings->send_xforward)
+		take_forward(s, line);
 	if (slice_eq_nocase(word, SLICE("AUTH")))
 		take_mechanisms(s, line);
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
@@ -156,7 +186,7 @@ static void take_keyword(struct smtp_session *s, struct slice line)
 	}
 }
 
-static void take_keywords(struct smtp_session *s)
+static void take_keywords(struct smtp_session *s, const struct smtp_settings *settings)
 {
 	struct slice rest = str_slice(&s->reply.text);
 	struct slice line;
@@ -167,7 +197,7 @@ static void take_keywords(struct smtp_session *s)
 	/* the first names the server */
 	for (bool more = slice_cut(&rest, '\n', &line); more;) {
 		more = slice_cut(&rest, '\n', &line);
-		take_keyword(s, slice_sub(line, 4, line.len));
+		take_keyword(s, settings, slice_sub(line, 4, line.len));
 	}
 }
 
@@ -182,24 +212,46 @@ static bool hello(struct smtp_session *s, const char *verb, const struct smtp_se
 	return smtp_session_reply(s, doing, settings->helo_timeout, arena, failure);
 }
 
+static bool slice_contains_nocase(struct slice text, struct slice word)
+{
+	for (size_t i = 0; i + word.len <= text.len; i++)
+		if (slice_starts_nocase(slice_sub(text, i, text.len), word))
+			return true;
+	return false;
+}
+
+static bool old_introduce(struct smtp_session *s, const struct smtp_settings *settings, struct arena *arena,
+			  struct smtp_failure *failure)
+{
+	if (!hello(s, "HELO", settings, arena, failure))
+		return false;
+	if (s->reply.code / 100 == 2)
+		return true;
+	smtp_session_refused(s, NULL, arena, failure);
+	return false;
+}
+
 /* EHLO or LHLO, and HELO for a server that knows neither. */
 static bool introduce(struct smtp_session *s, const struct smtp_settings *settings, struct arena *arena,
 		      struct smtp_failure *failure)
 {
+	/* Of the greeting's text; s->reply is still the greeting, or what STARTTLS was answered. */
+	bool plain = !settings->lmtp && !s->encrypted &&
+		     (settings->never_ehlo || (settings->only_offered_ehlo && !slice_contains_nocase(
+								  str_slice(&s->reply.text), SLICE("ESMTP"))));
+
 	s->features = 0;
+	if (plain)
+		return old_introduce(s, settings, arena, failure);
 	if (!hello(s, settings->lmtp ? "LHLO" : "EHLO", settings, arena, failure))
 		return false;
 	if (s->reply.code / 100 == 2) {
-		take_keywords(s);
+		take_keywords(s, settings);
 		return true;
 	}
 	/* A server that does not know EHLO says 5xx; anything else is a refusal. */
-	if (!settings->lmtp && s->reply.code / 100 == 5) {
-		if (!hello(s, "HELO", settings, arena, failure))
-			return false;
-		if (s->reply.code / 100 == 2)
-			return true;
-	}
+	if (!settings->lmtp && s->reply.code / 100 == 5 && !s->broken)
+		return old_introduce(s, settings, arena, failure);
 	smtp_session_refused(s, NULL, arena, failure);
 	return false;
 }

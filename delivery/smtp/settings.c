@@ -9,7 +9,6 @@
 #include "common/base/str.h"
 #include "common/config/params.h"
 
-#define REUSE_TIME_DEFAULT    300.0
 #define SYSTEM_CONNECT_TIME   600.0  /* where the parameter says "the system's" */
 
 /* lmtp has rows of its own for some parameters, and shares smtp's otherwise. */
@@ -27,14 +26,6 @@ static const char *name_of(struct names *n, const char *suffix)
 	}
 	(void)snprintf(n->text, sizeof(n->text), "smtp_%s", suffix);
 	return n->text;
-}
-
-/* For parameters that may have no row. */
-static const char *optional(const struct config *config, struct names *n, const char *suffix, const char *otherwise)
-{
-	const char *value = config_lookup(config, name_of(n, suffix));
-
-	return value ? value : otherwise;
 }
 
 static bool load_protocols(struct smtp_settings *s, const struct config *config, struct err *err)
@@ -135,9 +126,9 @@ bool smtp_settings_load(struct smtp_settings *s, const struct config *config, bo
 
 	*s = (struct smtp_settings){ .lmtp = lmtp };
 	s->myhostname = config_text(config, "myhostname");
-	s->helo_name = config_text(config, name_of(&n, "helo_name"));
+	s->helo_name = config_text(config, lmtp ? "lmtp_lhlo_name" : "smtp_helo_name");
 	s->tcp_port = (unsigned)config_int(config, name_of(&n, "tcp_port"));
-	s->fallback_relay = lmtp ? "" : optional(config, &n, "fallback_relay", "");
+	s->fallback_relay = lmtp ? "" : config_text(config, "smtp_fallback_relay");
 	s->host_lookup = config_text(config, name_of(&n, "host_lookup"));
 	s->connect_timeout = config_time(config, name_of(&n, "connect_timeout"));
 	if (s->connect_timeout <= 0)
@@ -150,14 +141,18 @@ bool smtp_settings_load(struct smtp_settings *s, const struct config *config, bo
 	s->data_done_timeout = config_time(config, name_of(&n, "data_done_timeout"));
 	s->rset_timeout = config_time(config, name_of(&n, "rset_timeout"));
 	s->cache_time = config_time(config, name_of(&n, "connection_cache_time_limit"));
-	if (!param_parse_time(slice_of(optional(config, &n, "connection_reuse_time_limit", "300s")), 's',
-			      &s->reuse_time))
-		s->reuse_time = REUSE_TIME_DEFAULT;
+	s->reuse_time = config_time(config, name_of(&n, "connection_reuse_time_limit"));
 	s->reuse_count = config_int(config, name_of(&n, "connection_reuse_count_limit"));
 	s->line_limit = (size_t)config_int(config, name_of(&n, "line_length_limit"));
 	s->address_limit = (size_t)config_int(config, name_of(&n, "mx_address_limit"));
 	s->session_limit = (size_t)config_int(config, name_of(&n, "mx_session_limit"));
 	s->skip_5xx_greeting = config_bool(config, name_of(&n, "skip_5xx_greeting"));
+	s->never_ehlo = config_bool(config, "smtp_never_send_ehlo");
+	s->only_offered_ehlo = !config_bool(config, "smtp_always_send_ehlo");
+	s->send_xforward = config_bool(config, name_of(&n, "send_xforward_command"));
+	s->no_mx = config_bool(config, "disable_dns_lookups") ||
+		   slice_eq_nocase(slice_of(config_text(config, name_of(&n, "dns_support_level"))), SLICE("disabled"));
+	s->discard_keywords = config_text(config, name_of(&n, "discard_ehlo_keywords"));
 	s->slots = config_int(config, name_of(&n, "sessions_per_process"));
 	load_own(s, config);
 	return load_protocols(s, config, err) && load_bind(s, config, &n, err) &&

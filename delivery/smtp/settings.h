@@ -9,6 +9,7 @@
 
 struct smtp_security;
 struct smtp_login;
+struct smtp_generic;
 
 enum smtp_preference { SMTP_PREFER_ANY, SMTP_PREFER_IPV4, SMTP_PREFER_IPV6 };
 
@@ -32,11 +33,16 @@ struct smtp_settings {
 	size_t address_limit;      /* addresses tried a delivery; 0: all */
 	size_t session_limit;      /* sessions tried a delivery; 0: all */
 	bool skip_5xx_greeting;
+	bool never_ehlo, only_offered_ehlo; /* HELO always; unless the greeting says ESMTP */
+	bool send_xforward;        /* tell a content filter whose mail it was */
+	bool no_mx;                /* next hops are hosts */
+	const char *discard_keywords; /* of EHLO's answer; NULL: none */
 	const char *const *own;    /* our addresses: mail is not sent to ourselves */
 	size_t own_count;
 	long slots;                /* deliveries at a time in this process */
 	const struct smtp_security *security; /* NULL: nothing is encrypted */
 	const struct smtp_login *login;       /* NULL: never */
+	const struct smtp_generic *generic;   /* NULL: addresses stay */
 };
 
 /*

@@ -59,7 +59,7 @@ bool smtp_nexthop_parse(struct slice text, const struct smtp_settings *settings,
 	if (slice_starts(text, SLICE("inet:"))) {
 		text = slice_sub(text, 5, text.len);
 		n->kind = SMTP_NEXTHOP_HOST;
-	} else if (settings->lmtp) {
+	} else if (settings->lmtp || settings->no_mx) {
 		n->kind = SMTP_NEXTHOP_HOST; /* LMTP has no MX */
 	}
 	n->name = text;

@@ -304,7 +304,7 @@ static bool ask_hosts(struct server_pool *pool, struct attempt *a, struct err *e
 	for (size_t i = 0; i < pool->count; i++) {
 		struct host *host = &pool->hosts[order[i]];
 
-		if (host->rests_until > server_clock() && !pool->kind->no_rest) {
+		if (host->rests_until > server_clock()) {
 			if (!asked) {
 				a->err = host->reason;
 				err_prefix(&a->err, "server %s failed a moment ago", host->address.text);
@@ -327,10 +327,9 @@ static bool ask_hosts(struct server_pool *pool, struct attempt *a, struct err *e
 bool server_pool_ask(struct server_pool *pool, void *question, struct err *err)
 {
 	struct attempt a = { .pool = pool, .question = question, .deadline = server_clock() + SERVER_PATIENCE };
-	size_t most = pool->kind->lookups ? pool->kind->lookups : SERVER_LOOKUPS;
 	bool ok;
 
-	while (task_current() && pool->busy >= most) {
+	while (task_current() && pool->busy >= SERVER_LOOKUPS) {
 		double left = a.deadline - server_clock();
 
 		if (left <= 0 || task_event_wait(&pool->released, loop_now() + left) != TASK_READY)

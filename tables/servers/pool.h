@@ -12,7 +12,6 @@
 
 /* Lookups at a time in one table, each with a worker thread and a connection of its own. */
 #define SERVER_LOOKUPS 8
-#define POLICY_LOOKUPS 50       /* of a policy service, which thinks longer */
 
 struct server_host {
 	const char *text;         /* as configured: for messages */
@@ -39,8 +38,6 @@ struct server_kind {
 				  struct err *err);
 	bool ordered;             /* hosts are tried in the order of the list, not at random */
 	bool uris;                /* words with "://" are taken whole */
-	bool no_rest;             /* a host that failed is asked again: who asks has its own patience */
-	unsigned lookups;         /* 0: SERVER_LOOKUPS */
 };
 
 struct server_pool;

@@ -19,7 +19,6 @@ void server_types_add(void)
 #ifdef HAVE_PGSQL
 	table_types_add(&table_pgsql);
 #endif
-	table_types_add(&table_policy);
 #ifdef HAVE_REDIS
 	table_types_add(&table_redis);
 #endif

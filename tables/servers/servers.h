@@ -11,7 +11,7 @@
 /* Makes them known (table_types_add), but for those whose library was missing at build time; once. */
 void server_types_add(void);
 
-extern const struct table_type table_ldap, table_mysql, table_pgsql, table_policy, table_redis, table_socketmap, table_sqlite,
+extern const struct table_type table_ldap, table_mysql, table_pgsql, table_redis, table_socketmap, table_sqlite,
 	table_tcp;
 
 #endif

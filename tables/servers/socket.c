@@ -101,6 +101,16 @@ void server_socket_close(void *connection)
 	free(s);
 }
 
+int server_socket_release(struct server_socket **s)
+{
+	int fd = (*s)->fd;
+
+	str_free(&(*s)->in);
+	free(*s);
+	*s = NULL;
+	return fd;
+}
+
 /* --- talking --- */
 
 static bool receive(struct server_socket *s, double until, struct err *err)

@@ -10,6 +10,8 @@ struct server_socket;
 /* `until` is in seconds of server_clock().  NULL: ERR_TEMPORARY or ERR_TIMEOUT. */
 struct server_socket *server_socket_connect(const struct server_host *host, double until, struct err *err) MUST_USE;
 void server_socket_close(void *connection);
+/* The descriptor, which is the caller's now; nothing may have been received. */
+int server_socket_release(struct server_socket **s);
 /* What came before a new question is no answer to it: false with ERR_CLOSED when something did. */
 bool server_socket_send(struct server_socket *s, struct slice text, double until, struct err *err) MUST_USE;
 /* Takes what stands before the next `end`, `max` bytes at most; or exactly `len` bytes.  Valid until the next call. */

@@ -12,9 +12,10 @@ import threading
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from instance import Instance, local_user, wait_until  # noqa: E402
+from instance import Instance, free_port, local_user, wait_until  # noqa: E402
 from test_dns import NameServer  # noqa: E402
 from test_mail_flow import Sink  # noqa: E402
+from test_tls import Authority  # noqa: E402
 
 NODE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "node")
 USER = local_user()
@@ -75,7 +76,7 @@ def without_trace(message):
     return message[found.end():] if found else message
 
 
-class Nodemailer(unittest.TestCase):
+class NodemailerCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.dns = NameServer(ZONE)
@@ -94,12 +95,13 @@ class Nodemailer(unittest.TestCase):
         with open(cls.attachment, "wb") as f:
             f.write(bytes(range(256)) * 400 + b"end")
 
-    def send(self, recipient):
+    def send(self, recipient, port=None, login=()):
         """Sends; returns the bytes that were sent, and the queue ID."""
         out = f"{self.mta.dir}/sent-{recipient}"
         self.assertTrue(os.path.isdir(NODE + "/node_modules/nodemailer"),
                         f"run npm ci in {NODE} (make check does)")
-        done = subprocess.run(["node", "send.js", str(self.mta.port), "sender@example.test", recipient, self.attachment, out],
+        done = subprocess.run(["node", "send.js", str(port or self.mta.port), "sender@example.test", recipient, self.attachment,
+                               out, *login],
                               cwd=NODE, capture_output=True, timeout=60)
         self.assertEqual(done.returncode, 0, done.stderr.decode() + self.mta.log()[-3000:])
         queued = re.fullmatch(r"250 2\.0\.0 Ok: queued as (\w+)\n", done.stdout.decode())
@@ -111,6 +113,8 @@ class Nodemailer(unittest.TestCase):
         parts = email.message_from_bytes(message, policy=email.policy.default).walk()
         return [p.get_payload(decode=True) for p in parts if p.get_filename() == "bytes.bin"]
 
+
+class Nodemailer(NodemailerCase):
     def test_to_a_local_user(self):
         sent, queue_id = self.send(f"{USER}@example.test")
         self.assertGreater(len(sent), 130000)
@@ -159,6 +163,45 @@ class Nodemailer(unittest.TestCase):
         queue_id = self.arrives("first-closed.test", self.alive())
         self.assertEqual(self.closed.clients, before + 1)
         self.mta.wait_log(f"{queue_id}: host closed.test[127.0.0.4] refused to talk to me: 554 5.3.2 closed.test no service here")
+
+
+class Submission(NodemailerCase):
+    """Over 465 and 587 (other ports here) with a password."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.ca = Authority()
+        cls.addClassCleanup(cls.ca.close)
+        chain = cls.ca.dir + "/server.pem"
+        cls.ca.issue(chain, "mail.example.test")
+        cls.ports = {"wrapped": free_port(), "starttls": free_port()}
+        mta, options = cls.mta, "  -o smtpd_sasl_auth_enable=yes -o smtpd_relay_restrictions=permit_sasl_authenticated,reject\n"
+        mta.settings.update({"smtpd_tls_chain_files": chain, "smtpd_sasl_type": "table", "smtpd_sasl_password_maps": f"hash:{mta.etc}/users",
+                             "smtpd_tls_auth_only": "yes"})
+        mta.stop()
+        mta.write_main_cf()
+        with open(mta.etc + "/master.cf", "a") as f:
+            f.write(f"127.0.0.1:{cls.ports['wrapped']} inet n - y - - smtpd\n  -o smtpd_tls_wrappermode=yes\n{options}"
+                    f"127.0.0.1:{cls.ports['starttls']} inet n - y - - smtpd\n  -o smtpd_tls_security_level=encrypt\n{options}")
+        open(mta.etc + "/users", "w").close()
+        mta.command("postrider", "passwd", "add", "joe", stdin=b"secret\n")
+        mta.start()
+
+    def test_with_a_password(self):
+        for mode in ("wrapped", "starttls"):
+            recipient = f"{mode}@plain.test"
+            sent, queue_id = self.send(recipient, self.ports[mode], (mode, self.ca.certificate, "joe", "secret"))
+            wait_until(lambda r=recipient: any(r in m[1] for m in self.sink.messages), 30, "mail")
+            content = next(m for m in self.sink.messages if recipient in m[1])[2]
+            self.assertEqual(without_trace(content.replace(b"\r\n", b"\n")), sent.replace(b"\r\n", b"\n"))
+            self.assertIn(b" with ESMTPSA id " + queue_id.encode(), content)
+            self.assertRegex(self.mta.log(), rf"{queue_id}: client=\S+, sasl_method=PLAIN, sasl_username=joe")
+
+    def test_with_a_wrong_password(self):
+        for mode in ("wrapped", "starttls"):
+            with self.assertRaisesRegex(AssertionError, "Invalid login: 535 5.7.8 "):
+                self.send("x@plain.test", self.ports[mode], (mode, self.ca.certificate, "joe", "wrong"))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import unittest
 sys.path.insert(0, os.path.dirname(__file__))
 from instance import Instance, free_port, wait_until  # noqa: E402
 
+from dovecot import Dovecot  # noqa: E402
+
 from aiosmtpd.controller import Controller  # noqa: E402
 from aiosmtpd.lmtp import LMTP  # noqa: E402
 
@@ -45,7 +47,7 @@ def content_of(message):
     return message.split(b"\r\n\r\n", 1)[1]
 
 
-class Client(unittest.TestCase):
+class ClientCase(unittest.TestCase):
     def relay(self, handler, main_cf=None, **options):
         """An instance that sends all foreign mail to an aiosmtpd with that handler."""
         port = free_port()
@@ -61,6 +63,8 @@ class Client(unittest.TestCase):
         self.addCleanup(mta.close)
         return mta.start()
 
+
+class Client(ClientCase):
     def test_content_arrives_unchanged(self):
         handler = Handler()
         mta, port = self.relay(handler, enable_SMTPUTF8=True)
@@ -188,6 +192,77 @@ class Client(unittest.TestCase):
             loop.call_soon_threadsafe(server.close)
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
+
+
+class Addresses(ClientCase):
+    def test_generic_maps(self):
+        handler = Handler()
+        mta, _ = self.relay(handler, {"myorigin": "inside.test", "mydestination": "inside.test", "recipient_delimiter": "+",
+                                      "smtp_generic_maps": "inline:{joe@inside.test=joe.public@outside.test, "
+                                                           "ann=ann@outside.test, @lan.test=@outside.test, b@foreign.test=c@foreign.test}"})
+        header = (b"From: Joe <joe+x@inside.test>\r\nTo: b@foreign.test, \"q\" <x@lan.test>\r\nSubject: joe@inside.test\r\n"
+                  b"Reply-To: ann@inside.test,\r\n\tother@foreign.test\r\n\r\n")
+        big = b"line joe@inside.test\r\n" * 20000
+        for body in (b"to joe@inside.test\r\n", big):
+            with mta.smtp() as s:
+                s.sendmail("joe@inside.test", ["b@foreign.test"], header + body)
+        wait_until(lambda: len(handler.messages) == 2, 30, "messages")
+        for sender, recipients, content in handler.messages:
+            self.assertEqual((sender, recipients), ("joe.public@outside.test", ["c@foreign.test"]))
+            for line in (b"From: Joe <joe.public@outside.test>\r\n", b'To: c@foreign.test, "q" <x@outside.test>\r\n',
+                         b"Subject: joe@inside.test\r\n", b"Reply-To: ann@outside.test"):
+                self.assertIn(line, content)
+            self.assertIn(content_of(content), (b"to joe@inside.test\r\n", big))
+            self.assertEqual(content.count(b"Received: "), 1)
+        mta.wait_log("to=<b@foreign.test>, ")
+
+    def test_generic_maps_that_cannot_be_asked(self):
+        handler = Handler()
+        mta, _ = self.relay(handler, {"smtp_generic_maps": "hash:/nonexistent/generic"})
+        with mta.smtp() as s:
+            s.sendmail("joe@inside.test", ["b@foreign.test"], BODY)
+        mta.wait_log("dsn=4.3.0, status=deferred (mail system configuration or queue file error)")
+        self.assertEqual(handler.messages, [])
+
+    def test_fallback_relay(self):
+        handler = Handler()
+        _, port = self.relay(handler)
+        mta = self.instance(f"[127.0.0.1]:{free_port()}", {"smtp_fallback_relay": f"[127.0.0.1]:{free_port()}, [127.0.0.1]:{port}"})
+        with mta.smtp() as s:
+            s.sendmail("a@example.test", ["b@foreign.test"], BODY)
+        mta.wait_log(f"relay=127.0.0.1[127.0.0.1]:{port}, ")
+        wait_until(lambda: handler.messages, 10, "message")
+
+    def test_xforward(self):
+        """A second instance hears from whom the first one has the mail."""
+        second = self.instance("", {"smtpd_authorized_xforward_hosts": "127.0.0.1", "default_transport": "discard"})
+        mta = self.instance(f"[127.0.0.1]:{second.port}", {"smtp_send_xforward_command": "yes", "smtpd_authorized_xclient_hosts": "127.0.0.1",
+                                                                "mynetworks": "127.0.0.0/8 [2001:db8::]/32"})
+        with mta.smtp() as s:
+            s.ehlo("first.test")
+            self.assertEqual(s.docmd("XCLIENT", "NAME=far.test ADDR=IPv6:2001:db8::7")[0], 220)
+            s.ehlo("far.helo.test")
+            s.sendmail("a@example.test", ["b@foreign.test"], BODY)
+        second.wait_log("client=localhost[127.0.0.1], orig_queue_id=")
+        second.wait_log("orig_client=far.test[2001:db8::7]")
+        mta.wait_log("status=sent")
+
+    def test_lmtp_to_dovecot(self):
+        """A reply a recipient: one is taken, one is not known."""
+        dovecot = Dovecot({"joe@foreign.test": "x", "ann@foreign.test": "x"})
+        self.addCleanup(dovecot.close)
+        wait_until(lambda: os.path.exists(dovecot.dir + "/lmtp"), 10, "socket")
+        mta = self.instance("", {"relay_domains": "foreign.test", "relay_transport": f"lmtp:unix:{dovecot.dir}/lmtp",
+                                 "lmtp_lhlo_name": "lhlo.example.test"})
+        with mta.smtp() as s:
+            s.sendmail("a@example.test", ["joe@foreign.test", "no@foreign.test", "ann@foreign.test"], BODY + b"hello\r\n")
+        mta.wait_log("to=<no@foreign.test>, ")
+        wait_until(lambda: mta.log().count("status=sent (250 2.0.0 <") == 2, 30, "two sent\n" + mta.log())
+        self.assertRegex(mta.log(), r"to=<no@foreign\.test>, .*dsn=5\.1\.1, status=bounced \(host \S+ said: 550 5\.1\.1 <no@foreign\.test> User doesn't exist")
+        for user in ("joe@foreign.test", "ann@foreign.test"):
+            new = f"{dovecot.dir}/mail/{user}/new"
+            with open(os.path.join(new, os.listdir(new)[0])) as f:
+                self.assertIn("\n\nhello\n", f.read())
 
 
 class Reuse(unittest.TestCase):

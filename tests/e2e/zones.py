@@ -47,7 +47,7 @@ class ZoneServer:
 
     FAIL as a record: SERVFAIL to every type that has no record.  ("TXT", FAIL): to that type."""
 
-    def __init__(self, zone, address="127.0.0.1"):
+    def __init__(self, zone, address="127.0.0.1", port=0):
         self.zone, self.questions = zone, []
         outer = self
 
@@ -75,7 +75,7 @@ class ZoneServer:
             daemon_threads = True
 
         while True:
-            self.tcp = ThreadingTcp((address, 0), Tcp)
+            self.tcp = ThreadingTcp((address, port), Tcp)
             self.port = self.tcp.server_address[1]
             try:
                 self.udp = socketserver.UDPServer((address, self.port), Udp)

@@ -7,9 +7,11 @@
 #include "common/config/config.h"
 
 /*
- * genkey [-t rsa|ed25519] [-b bits] [-d dir] DOMAIN [SELECTOR] | check [-n server:port] [-d dir] DOMAIN SELECTOR [FILE] |
- * sign [-d dir] DOMAIN SELECTOR [FILE] (message on standard input).  Keys are in dir/DOMAIN/SELECTOR.pem.
- * Exit status: 0; 1 an error, or DNS has another key or none; 75 no answer now; 64 usage.
+ * genkey [-t rsa|ed25519] [-b bits] [-d dir] DOMAIN [SELECTOR] | check [-n server:port] [-d dir]
+ * DOMAIN SELECTOR [FILE] | sign [-d dir] DOMAIN SELECTOR [FILE] | seal [-n server:port] [-d dir]
+ * DOMAIN SELECTOR [FILE] (ARC) with a message on standard input.  Keys are in
+ * dir/DOMAIN/SELECTOR.pem. Exit status: 0; 1 an error, or DNS has another key or none; 75 no answer
+ * now; 64 usage.
  */
 int dkim_command(const struct config *config, int argc, char **argv);
 

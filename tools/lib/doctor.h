@@ -14,19 +14,22 @@
 struct doctor_options {
 	const char *config_dir, *dns, *ip, *helo, *sender, *selector, *send_from;
 	bool json, markdown, color, connect;
-	const char *subject;           /* a domain or a file */
+	const char *subject; /* a domain or a file */
 };
 
 struct doctor {
 	const struct doctor_options *options;
-	const struct config *config;   /* NULL: there is none */
+	const struct config *config; /* NULL: there is none */
 	struct doctor_dns dns;
 	struct arena *arena;
-	int status;                    /* of exit */
+	int status; /* of exit */
 };
 
 /* Each in a task; sets doctor->status. */
 void doctor_spf(struct doctor *doctor);
+void doctor_message(struct doctor *doctor);
+/* Of options->subject. */
+void doctor_domain(struct doctor *doctor);
 
 /* Prints as pretty JSON and drops the reference. */
 void doctor_print_json(json_t *json);

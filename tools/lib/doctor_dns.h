@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How postdoctor asks DNS: a server that is named, else the resolver of the running mail system, else
- * the servers of resolv.conf.  Each question has a deadline.
+ * How postdoctor asks DNS: a server that is named, else the resolver of the running mail system,
+ * else the servers of resolv.conf.  Each question has a deadline.
  */
 #ifndef POSTRIDER_TOOLS_LIB_DOCTOR_DNS_H
 #define POSTRIDER_TOOLS_LIB_DOCTOR_DNS_H
@@ -14,11 +14,11 @@
 #define DOCTOR_SERVERS 4
 
 struct doctor_dns {
-	struct authn_dns dns;          /* for the library */
-	struct ipc_client *resolver;   /* NULL: we ask servers ourselves */
+	struct authn_dns dns;        /* for the library */
+	struct ipc_client *resolver; /* NULL: we ask servers ourselves */
 	struct sockaddr_storage servers[DOCTOR_SERVERS];
 	size_t server_count;
-	FILE *progress;                /* NULL: none is shown */
+	FILE *progress; /* NULL: none is shown */
 	unsigned questions;
 };
 

@@ -16,7 +16,7 @@ void doctor_print_text(struct slice text)
 
 json_t *doctor_json_text(struct slice text)
 {
-	struct str clean = { 0 };
+	struct str clean = {0};
 	bool utf8 = address_valid_utf8(text);
 	json_t *json;
 
@@ -46,7 +46,9 @@ json_t *doctor_spf_json(const struct spf_answer *a)
 	json_object_set_new(json, "mechanism", doctor_json_text(a->mechanism));
 	json_object_set_new(json, "explanation", doctor_json_text(a->explanation));
 	json_object_set_new(json, "explanation_from",
-			    json_string(a->own_explanation ? "domain" : a->explanation.len ? "default" : "none"));
+			    json_string(a->own_explanation   ? "domain"
+					: a->explanation.len ? "default"
+							     : "none"));
 	json_object_set_new(json, "reason", doctor_json_text(a->reason));
 	json_object_set_new(json, "record", doctor_json_text(a->record));
 	json_object_set_new(json, "lookups", json_integer(a->lookups));
@@ -83,7 +85,8 @@ void doctor_print_spf(const struct spf_answer *a)
 		doctor_print_text(step->text);
 		putchar('\n');
 	}
-	printf("  %u of %d lookups used, %u found nothing\n", a->lookups, SPF_LOOKUPS_MAX, a->voids);
+	printf("  %u of %d lookups used, %u found nothing\n", a->lookups, SPF_LOOKUPS_MAX,
+	       a->voids);
 	if (a->explanation.len > 0) {
 		printf("  explanation%s: ", a->own_explanation ? " of the domain" : "");
 		doctor_print_text(a->explanation);
@@ -94,8 +97,10 @@ void doctor_print_spf(const struct spf_answer *a)
 void doctor_spf(struct doctor *d)
 {
 	const struct doctor_options *o = d->options;
-	struct spf_request request = { .address = slice_of(o->ip), .helo = slice_of(o->helo), .sender = slice_of(o->sender),
-				       .dns = &d->dns.dns };
+	struct spf_request request = {.address = slice_of(o->ip),
+				      .helo = slice_of(o->helo),
+				      .sender = slice_of(o->sender),
+				      .dns = &d->dns.dns};
 	struct spf_answer answer;
 
 	if (d->config)
@@ -105,7 +110,7 @@ void doctor_spf(struct doctor *d)
 		doctor_print_json(doctor_spf_json(&answer));
 	else
 		doctor_print_spf(&answer);
-	d->status = answer.result == SPF_TEMPERROR			      ? EX_TEMPFAIL :
-		    answer.result == SPF_FAIL || answer.result == SPF_PERMERROR ? 1 :
-										  0;
+	d->status = answer.result == SPF_TEMPERROR                                ? EX_TEMPFAIL
+		    : answer.result == SPF_FAIL || answer.result == SPF_PERMERROR ? 1
+										  : 0;
 }
