@@ -6,6 +6,7 @@ import tempfile
 
 import big
 import idle
+import long_queues
 import mailauth
 import rcpt
 import relay
@@ -69,6 +70,20 @@ def encrypted():
     row("idle TLS session (2000; Postfix: 100)", f"{ours:.1f}", f"{theirs:.0f}", "KiB", f"{theirs / ours:.0f} x", "at most 80 KiB")
 
 
+def long_queue():
+    ours, theirs = long_queues.run(Postrider), long_queues.run(Postfix)
+    what = f"{long_queues.MESSAGES} queued for 1000 destinations"
+    row(what + ": first", f"{ours['first_s']:.2f}", f"{theirs['first_s']:.2f}", "s",
+        f"{theirs['first_s'] / ours['first_s']:.1f} x", "goal 5 x")
+    row("  all", f"{ours['drain_s']:.1f}", f"{theirs['drain_s']:.1f}", "s", f"{theirs['drain_s'] / ours['drain_s']:.1f} x",
+        "goal 5 x")
+    row("  memory of qmgr", f"{ours['qmgr_mib']:.1f}", f"{theirs['qmgr_mib']:.1f}", "MiB", "", "goal: a half")
+    ours, theirs = long_queues.run_list(Postrider), long_queues.run_list(Postfix)
+    total = [x["taken_s"] + x["delivered_s"] for x in (ours, theirs)]
+    row(f"a message to {long_queues.RECIPIENTS} recipients", f"{total[0]:.2f}", f"{total[1]:.2f}", "s",
+        f"{total[1] / total[0]:.1f} x", "goal 5 x")
+
+
 def recipients():
     for with_policy in (False, True):
         ours, theirs = rcpt.run(Postrider, with_policy), rcpt.run(Postfix, with_policy)
@@ -91,7 +106,7 @@ def authentication():
 
 def main():
     print(f"{'':<44} {'Postrider':>10} {'Postfix':>10}")
-    for part in (relaying, sessions, questions, message, encrypted, recipients, lookup_tables, authentication):
+    for part in (relaying, sessions, questions, message, encrypted, recipients, lookup_tables, authentication, long_queue):
         part()
 
 

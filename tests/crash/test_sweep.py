@@ -53,8 +53,13 @@ class Tracer:
         args = ["strace", "-f", "-qq", "-o", self.out.name]
         for pid in pids:
             args += ["-p", str(pid)]
-        self.process = subprocess.Popen(args + list(options), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        wait_until(lambda: all(self.attached(pid) for pid in pids), 20, "strace attached")
+        self.process = subprocess.Popen(args + list(options), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: all(self.attached(pid) for pid in pids), 20, "strace attached")
+        except AssertionError:
+            self.process.kill()
+            self.end()
+            raise
 
     def attached(self, pid):
         if self.process.poll() is not None:
@@ -72,8 +77,11 @@ class Tracer:
     def end(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
-        self.process.stderr.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # it waits for a process that has ended under it
+            self.process.wait()
         with open(self.out.name, errors="replace") as f:
             text = f.read()
         self.out.close()
