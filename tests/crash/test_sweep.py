@@ -101,7 +101,7 @@ WAYS = [
     Way("smtp", ("qmgr", "smtp"), to="x@elsewhere.test"),
     # A lock that could not be removed is there until it is stale.
     Way("mbox", ("local",), main_cf={"home_mailbox": "mbox", "stale_lock_time": "1s"}),
-    Way("alias", ("local", "cleanup"), to="list@example.test", aliases=f"list: {USER}, x@elsewhere.test\n"),
+    Way("alias", ("local", "cleanup"), to="list@example.test", aliases=f"list: {USER}@example.test, x@elsewhere.test\n"),
     Way("bounce", ("bounce", "qmgr", "cleanup"), to="gone@elsewhere.test"),
     Way("sendmail", ("pickup", "cleanup"), submit="sendmail"),
 ]
@@ -164,6 +164,9 @@ class Sweep(unittest.TestCase):
     def arrived(self):
         count = collections.Counter()
         for text in self.texts():
+            # Who dies while he appends to an mbox leaves a beginning there; the whole message comes after it.
+            if self.way.name == "mbox" and FILLING not in text:
+                continue
             self.assertEqual(text.count(FILLING), 1, "a message is cut, or two are one")
             count[int(re.search(rb"X-Number: (\d+)", text).group(1))] += 1
         return count
@@ -179,9 +182,11 @@ class Sweep(unittest.TestCase):
             raise AssertionError(f"{what}: {e}\n{self.mta.log()[-4000:]}")
 
     def check(self, number, what, kills):
-        copies = self.arrived()[number]
         places = 2 if self.way.name == "alias" else 1
-        self.assertGreaterEqual(copies, places, f"{what}: message {number} is lost; log:\n{self.mta.log()[-4000:]}")
+        # A message that came of this one may be known to the queue manager a moment after it has gone.
+        wait_until(lambda: self.arrived()[number] >= places and self.is_empty(), 30,
+                   f"message {number}, {what}: it is lost; log:\n{self.mta.log()[-4000:]}")
+        copies = self.arrived()[number]
         self.assertLessEqual(copies, places * (1 + kills), f"{what}: too many copies")
         if self.way.name != "bounce":
             self.assertNotIn("sender non-delivery notification", self.mta.log(), f"{what}: returned for a fault of ours")
