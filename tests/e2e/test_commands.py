@@ -242,6 +242,29 @@ class Queue(unittest.TestCase):
                          b"postsuper: Deleted: 1 message\n")
         self.assertEqual(chosen(), {one})
 
+    def test_trace(self):
+        one = self.ids["x1@elsewhere.test"]
+        text = self.mta.command("posttrace", one).stdout.decode()
+        self.assertRegex(text, rf"^{one}\n(  \w{{3}} [ \d]\d [\d:]+  \w+ +[^\n]*\n)+$")
+        for words in (f"from=<{HERE}>", "pickup    uid=", "smtp      to=<x1@elsewhere.test>", "said: 451 4.2.0 later"):
+            self.assertIn(words, text)
+        self.assertEqual(self.mta.command("posttrace", "x1@elsewhere.test").stdout.decode(), text)
+        with open(self.mta.log_path, "rb") as log:
+            piped = self.mta.command("posttrace", "--log", "-", "--json", one, stdin=log.read()).stdout
+        events = [json.loads(line) for line in piped.splitlines()]
+        self.assertEqual({e["queue_id"] for e in events}, {one})
+        self.assertEqual(len(events), len(text.splitlines()) - 1)
+        # What comes of it belongs to it: the notice to the sender.
+        self.sink.refuse = "550 5.1.1 nobody"
+        self.mta.command("postqueue", "-f")
+        self.mta.wait_log("sender non-delivery notification")
+        wait_until(lambda: "Undelivered" in "".join(m.decode() for m in self.mta.mailbox(USER)), what="notice")
+        text = self.mta.command("posttrace", one).stdout.decode()
+        self.assertIn("status=bounced", text)
+        self.assertRegex(text, r"from=<>[^\n]*\n(.*\n)*.*relay=local[^\n]*status=sent")
+        missing = self.mta.command("posttrace", "nobody@nowhere.test", check=False)
+        self.assertEqual((missing.returncode, missing.stdout), (1, b""))
+
     def test_delete_from_a_list(self):
         self.mta.command("postsuper", "-d", "-", stdin="\n".join(self.ids.values()).encode() + b"\n")
         self.assertTrue(self.empty())
