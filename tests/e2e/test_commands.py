@@ -242,6 +242,15 @@ class Queue(unittest.TestCase):
                          b"postsuper: Deleted: 1 message\n")
         self.assertEqual(chosen(), {one})
 
+    def test_shape(self):
+        lines = [line.split() for line in self.mta.command("qshape", "deferred").stdout.decode().splitlines()]
+        self.assertEqual(lines[0], "T 5 10 20 40 80 160 320 640 1280 1280+".split())
+        self.assertEqual(lines[1:], [["TOTAL", "2", "2"] + ["0"] * 9, ["elsewhere.test", "2", "2"] + ["0"] * 9])
+        lines = [line.split() for line in self.mta.command("qshape", "-s", "-b", "2", "-t", "1", "deferred").stdout.decode().splitlines()]
+        self.assertEqual(lines, [["T", "1", "1+"], ["TOTAL", "2", "2", "0"], ["example.test", "2", "2", "0"]])
+        self.assertEqual(self.mta.command("qshape", "hold").stdout.split()[11:14], [b"TOTAL", b"0", b"0"])
+        self.assertEqual(self.mta.command("qshape", "-b", "0", check=False).returncode, 1)
+
     def test_trace(self):
         one = self.ids["x1@elsewhere.test"]
         text = self.mta.command("posttrace", one).stdout.decode()
