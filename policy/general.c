@@ -8,9 +8,14 @@ enum verdict rule_permit(struct inquiry *q, const struct rule *rule)
 	return VERDICT_PERMIT;
 }
 
-enum verdict rule_nothing(struct inquiry *q, const struct rule *rule)
+enum verdict rule_pipelining(struct inquiry *q, const struct rule *rule)
 {
-	return VERDICT_DUNNO;
+	struct about about;
+
+	if (!q->facts->out_of_turn)
+		return VERDICT_DUNNO;
+	(void)inquiry_about(q, ABOUT_LIST, &about);
+	return refuse_about(q, &about, 503, "5.5.0", "Improper use of SMTP command pipelining");
 }
 
 enum verdict rule_reject(struct inquiry *q, const struct rule *rule)

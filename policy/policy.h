@@ -50,6 +50,7 @@ struct policy_facts {
 	struct slice etrn_domain;
 	const struct mailauth_answer *authentication; /* at the end of data; NULL: not known */
 	bool asked_only;                   /* by VRFY: no mail comes of it */
+	bool out_of_turn;                  /* it has sent something before it was its turn */
 };
 
 /* What restrictions do to a message that they let through. */

@@ -217,6 +217,17 @@ static void test_addresses_that_are_none(void **state)
 	close_all();
 }
 
+static void test_speaking_out_of_turn(void **state)
+{
+	struct err err;
+
+	assert_true(open_with("smtpd_recipient_restrictions", "reject_unauth_pipelining", &err));
+	assert_true(ask(POLICY_RECIPIENT));
+	facts.out_of_turn = true;
+	answers("503 5.5.0 <a@example.com>: Recipient address rejected: Improper use of SMTP command pipelining");
+	close_all();
+}
+
 static void test_whose_mail_is_from_here(void **state)
 {
 	struct err err;
@@ -289,7 +300,7 @@ int main(void)
 		cmocka_unit_test(test_mistakes_name_parameter_and_word), cmocka_unit_test(test_open_relays_do_not_start),
 		cmocka_unit_test(test_relaying), cmocka_unit_test(test_results_of_access_tables), cmocka_unit_test(test_effects),
 		cmocka_unit_test(test_failing_tables_defer), cmocka_unit_test(test_addresses_that_are_none),
-		cmocka_unit_test(test_whose_mail_is_from_here), cmocka_unit_test(test_filters), cmocka_unit_test(test_replies),
+		cmocka_unit_test(test_speaking_out_of_turn), cmocka_unit_test(test_whose_mail_is_from_here), cmocka_unit_test(test_filters), cmocka_unit_test(test_replies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,8 +18,8 @@ static const struct rule_type types[] = {
 	{ .name = "check_policy_service", .apply = rule_policy_service, .argument = ARGUMENT_SERVICE },
 	{ .name = "reject_multi_recipient_bounce", .apply = rule_multi_recipient_bounce },
 	{ .name = "reject_plaintext_session", .apply = rule_plaintext },
-	/* The engine refuses what comes before its turn by itself. */
-	{ .name = "reject_unauth_pipelining", .apply = rule_nothing },
+	/* For who sets smtpd_forbid_unauth_pipelining = no: the session ends by itself otherwise. */
+	{ .name = "reject_unauth_pipelining", .apply = rule_pipelining },
 
 	{ .name = "permit_mynetworks", .apply = rule_mynetworks },
 	{ .name = "permit_inet_interfaces", .apply = rule_inet_interfaces },

@@ -191,7 +191,7 @@ enum verdict rule_defer(struct inquiry *q, const struct rule *rule);
 enum verdict rule_defer_if(struct inquiry *q, const struct rule *rule);
 enum verdict rule_sleep(struct inquiry *q, const struct rule *rule);
 enum verdict rule_class(struct inquiry *q, const struct rule *rule);
-enum verdict rule_nothing(struct inquiry *q, const struct rule *rule);
+enum verdict rule_pipelining(struct inquiry *q, const struct rule *rule);
 enum verdict rule_multi_recipient_bounce(struct inquiry *q, const struct rule *rule);
 enum verdict rule_plaintext(struct inquiry *q, const struct rule *rule);
 

@@ -25,7 +25,7 @@ void session_fill_facts(const struct session *s, struct policy_facts *facts)
 	*facts = (struct policy_facts){
 		.client = s->client, .tls = s->tls, .command = s->where, .protocol = s->esmtp ? "ESMTP" : "SMTP",
 		.queue_id = session_queue_id(s), .helo = str_slice(&s->helo), .login = str_slice(&s->login.user),
-		.login_method = str_slice(&s->login.method),
+		.out_of_turn = s->spoke_early, .login_method = str_slice(&s->login.method),
 	};
 	if (!t)
 		return;

@@ -370,8 +370,11 @@ static bool out_of_turn(struct session *s)
 {
 	struct slice early;
 
-	if (!s->settings->forbid_unauth_pipelining || !stream_input_ready(s->stream) ||
-	    stream_peek(s->stream, &early) != STREAM_OK)
+	if (!s->settings->forbid_unauth_pipelining) {
+		s->spoke_early = s->spoke_early || stream_input_ready(s->stream);
+		return false;
+	}
+	if (!stream_input_ready(s->stream) || stream_peek(s->stream, &early) != STREAM_OK)
 		return false;
 	log_info("improper command pipelining after %s from %s[%s]: %.*s", s->where, s->client->name,
 		 s->client->address, SLICE_FMT(slice_sub(early, 0, 100)));

@@ -51,6 +51,7 @@ struct session {
 	bool bdat_failed;                  /* chunks are thrown away until LAST or RSET */
 	long errors, junk;                 /* since the last message that was taken */
 	bool failed;                       /* the present command was answered 4xx or 5xx */
+	bool spoke_early;                  /* something came before its turn, and was let pass */
 	bool quit;                         /* the session is over */
 	bool denied;                       /* the client was refused when it came (smtpd_delay_reject = no) */
 	enum stream_status status;         /* how the stream ended inside a command */

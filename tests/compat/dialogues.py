@@ -256,6 +256,9 @@ LISTENERS = {
         smtpd_end_of_data_restrictions="check_policy_service inet:127.0.0.1:%(policy)s"),
     "no policy service": listener([mail("x@good.test")], smtpd_policy_service_try_limit="1", smtpd_recipient_restrictions=
                                   "check_policy_service { inet:127.0.0.1:1, {default_action=defer_if_permit nobody there} }"),
+    "out of turn": listener([("EHLO x\r\nMAIL FROM:<x@good.test>", "NOOP"), mail("x@good.test", data=True),
+                             ("EHLO x", "MAIL FROM:<x@good.test>", "RCPT TO:<a@example.test>", "DATA\r\nSubject: x\r\n\r\nx\r\n.")],
+                            smtpd_forbid_unauth_pipelining="no", smtpd_data_restrictions="reject_unauth_pipelining"),
     "VRFY": listener([talk(FRIEND, "VRFY a", "VRFY unknown", "VRFY x@elsewhere.test"), talk(CLIENT, "VRFY x@elsewhere.test")]),
 }
 HOSTILE = ['"a b"@example.test', '"a@elsewhere.test"@example.test', '"x%elsewhere.test"@example.test', "x%y%z@example.test",
