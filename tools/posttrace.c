@@ -69,15 +69,17 @@ static FILE *open_journal(void)
 	return file;
 }
 
-static FILE *open_log(const char **name)
+/* *name: of the file, to be freed; NULL when it is none that can be followed. */
+static FILE *open_log(char **name)
 {
 	struct config *config;
 	FILE *file;
 
 	if (me.log && strcmp(me.log, "-") == 0)
 		return keep(stdin);
-	*name = me.log;
-	if (!me.log) {
+	if (me.log) {
+		*name = mem_strdup(me.log);
+	} else {
 		config = tool_config(me.dir);
 		*name = mem_strdup(config_text(config, "maillog_file"));
 		config_free(&config);
@@ -176,7 +178,7 @@ static const struct option long_options[] = {
 
 int main(int argc, char **argv)
 {
-	const char *name = NULL;
+	char *name = NULL;
 	struct trace *trace;
 	bool found, wrong = false;
 	FILE *file;
@@ -205,6 +207,7 @@ int main(int argc, char **argv)
 	if (!found && !me.json)
 		fprintf(stderr, "posttrace: the log has nothing about %s\n", argv[optind]);
 	trace_free(&trace);
+	free(name);
 	fclose(file);
 	return found ? 0 : 1;
 }

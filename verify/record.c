@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "verify/record.h"
 
+#define TIME_MAX 100000000000u /* seconds: beyond any clock */
+
 static bool is_good(const struct record *r)
 {
 	return r->result.status == VERIFY_OK;
@@ -31,7 +33,7 @@ bool record_parse(struct slice text, struct record *record)
 	uint64_t number, when;
 
 	if (!slice_cut(&text, ' ', &status) || !slice_cut(&text, ' ', &updated) || !slice_cut(&text, ' ', &dsn) ||
-	    !slice_to_u64(status, &number) || number >= VERIFY_UNKNOWN || !slice_to_u64(updated, &when) ||
+	    !slice_to_u64(status, &number) || number >= VERIFY_UNKNOWN || !slice_to_u64(updated, &when) || when > TIME_MAX ||
 	    !fits(dsn, (enum verify_status)number))
 		return false;
 	verify_set(&record->result, (enum verify_status)number, dsn, text);

@@ -28,7 +28,7 @@ static void test_form(void **state)
 	struct record r = make(VERIFY_BAD, 123456), got;
 	struct str text = { 0 };
 	const char *const bad[] = { "", "1", "1 2", "1 2 5.1.1", "3 2 5.1.1 x", "0 2 5.1.1 x", "1 x 5.1.1 x", "1 2 5.1 x", "1 -2 5.1.1 x",
-				    "1 2 5.1.1.1 x", "1 2 5.a.1 x", "99999999999999999999 2 5.1.1 x" };
+				    "1 2 5.1.1.1 x", "1 2 5.a.1 x", "99999999999999999999 2 5.1.1 x", "1 18446744073709551615 5.1.1 x" };
 
 	record_format(&r, &text);
 	assert_string_equal(str_cstr(&text), "1 123456 5.1.1 said: a text");
