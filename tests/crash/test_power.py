@@ -156,7 +156,7 @@ class Power(unittest.TestCase):
                 self.stopping = True
                 for t in threads:
                     t.join()
-                wait_until(self.is_empty, 60, "an empty queue before the cut")
+                wait_until(self.is_empty, 300, "an empty queue before the cut")
             taken = self.cut(flushed)
             for t in threads:
                 t.join()
@@ -164,7 +164,11 @@ class Power(unittest.TestCase):
                 disk.unmount()
                 disk.mount(disk.copy)
             self.mta.start()
-            wait_until(self.is_empty, 60, "an empty queue; log:\n" + self.mta.log()[-3000:])
+            # Deliveries to one mbox wait for each other's locks.
+            try:
+                wait_until(self.is_empty, 300, "an empty queue")
+            except AssertionError as e:
+                raise AssertionError(f"{e}; log:\n" + self.mta.log()[-6000:]) from None
             what = f"{way.name}, {flushed or 'nothing'} written"
             lost = taken - set(self.arrived())
             self.assertEqual(lost, set(), f"{what}: lost; log:\n{self.mta.log()[-3000:]}")
