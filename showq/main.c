@@ -24,6 +24,7 @@ struct caller {
 	struct ipc_channel *channel;  /* to the command; NULL when it is gone */
 	struct ipc_client *qmgr;
 	bool json, asked, complete, begun;
+	bool cut;                     /* qmgr went before it had said all */
 	struct str ids;               /* "ID queue\n" … */
 	struct task_event more;
 };
@@ -51,6 +52,7 @@ static void on_lost(void *context)
 {
 	struct caller *c = context;
 
+	c->cut = !c->complete;
 	c->complete = true;
 	task_event_broadcast(&c->more);
 }
@@ -70,7 +72,7 @@ static bool ask_qmgr(struct caller *c, struct err *err)
 	while (!c->complete)
 		if (task_event_wait(&c->more, loop_now() + TIMEOUT) != TASK_READY)
 			return err_set(err, ERR_TIMEOUT, "no answer from qmgr");
-	return true;
+	return !c->cut || err_set(err, ERR_CLOSED, "lost connection to qmgr while it listed");
 }
 
 /* --- the listing --- */
@@ -130,12 +132,14 @@ static void serve(void *arg)
 	struct caller *c = arg;
 	struct ipc_out packet;
 	struct err err;
+	bool whole = ask_qmgr(c, &err);
 
-	if (ask_qmgr(c, &err))
+	if (whole)
 		list(c);
 	else
 		log_warning("%s", err.text);
-	if (c->channel) {
+	/* Without the end the command knows that this was not all. */
+	if (whole && c->channel) {
 		ipc_out_start(&packet, QMGR_END, 0);
 		(void)ipc_send(c->channel, &packet);
 		/* The command closes when it has read the end. */
