@@ -145,13 +145,21 @@ $(B)/bench/%: $(B)/obj/bench/%.o $(LIB)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# What the crash tests stand on: disks whose writes are logged.
+HAVE_FUSE  := $(call have,-I/usr/include/fuse3 -DFUSE_USE_VERSION=31,fuse3/fuse.h,y)
+CRASH_BINS := $(if $(HAVE_FUSE),$(B)/crash/logged_disk)
+$(B)/crash/logged_disk: tests/crash/logged_disk.c
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(CPPFLAGS) -I/usr/include/fuse3 $(CFLAGS) $(LDFLAGS) -o $@ $< -lfuse3
+
 .PHONY: links
 links: $(TOOL_BINS) $(DAEMON_BINS)
 	@[ ! -e $(B)/sbin/sendmail ] || for n in mailq newaliases; do ln -sf sendmail $(B)/sbin/$$n; done
 	@[ ! -e $(B)/sbin/postmap ] || ln -sf postmap $(B)/sbin/postalias
 	@[ ! -e $(B)/libexec/smtp ] || ln -sf smtp $(B)/libexec/lmtp
 
-tests: all $(TEST_BINS) $(BENCH_BINS)
+tests: all $(TEST_BINS) $(BENCH_BINS) $(CRASH_BINS)
 
 check:
 	@tests/run.sh
@@ -178,7 +186,7 @@ install: all
 	  install -m 644 etc/$$f $(DESTDIR)$(sysconfdir)/postrider/$$f; done
 
 # Long: processes are killed while mail flows, and each decoder is fuzzed for minutes.
-torture: all
+torture: all $(CRASH_BINS)
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) tests/fuzz.sh
 	POSTRIDER_SWEEP=all POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -W ignore -m unittest -v tests/crash/test_sweep.py
 	POSTRIDER_POWER_IMAGES=200 POSTRIDER_BUILD=$(abspath $(B)) /usr/bin/python3 -W ignore -m unittest -v tests/crash/test_power.py

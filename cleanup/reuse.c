@@ -55,9 +55,10 @@ static bool clear_headers(const struct queue_slot *slots, size_t count)
 {
 	bool in_place = count > 0 && durable_in_place(slots[0].fd);
 	bool ok = true;
+	struct err err;
 
 	for (size_t i = 0; i < count; i++) {
-		ok = ok && pwrite(slots[i].fd, zeros, HEADER_SIZE, 0) == HEADER_SIZE;
+		ok = ok && message_write_open(slots[i].fd, &err);
 		if (in_place)
 			ok = ok && durable_begin(slots[i].fd, HEADER_SIZE);
 	}

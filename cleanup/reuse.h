@@ -4,8 +4,8 @@
  * a directory entry, and a journal commit at the sync.
  *
  * A file is used again only when nobody else has it open (fcntl(2), F_SETLEASE), so that a descriptor
- * never sees a second message; its header says MESSAGE_FREE; that there is no message in it is durable
- * before anything else is changed; and what was in it is overwritten with zeros before it is handed out.
+ * never sees a second message; its header says MESSAGE_FREE; that there is no message in it (MESSAGE_OPEN)
+ * is durable before anything else is changed; and what was in it is overwritten with zeros before it is handed out.
  */
 #ifndef POSTRIDER_CLEANUP_REUSE_H
 #define POSTRIDER_CLEANUP_REUSE_H

@@ -45,7 +45,9 @@ static bool exists(const char *name)
 static void clears(void **state)
 {
 	struct queue_slot slots[2] = { { .name = "KD40xA" }, { .name = "KD40xB" } };
+	struct message_layout layout;
 	char content[65536];
+	struct err err;
 
 	close(make_file("KD40xA", MESSAGE_FREE));
 	close(make_file("KD40xB", MESSAGE_FREE));
@@ -54,8 +56,11 @@ static void clears(void **state)
 		ssize_t n = pread(slots[i].fd, content, sizeof(content), 0);
 
 		assert_true(n > MESSAGE_CONTENT_OFFSET);
-		for (ssize_t at = 0; at < n; at++)
+		for (ssize_t at = MESSAGE_CONTENT_OFFSET; at < n; at++)
 			assert_int_equal(content[at], 0);
+		assert_false(message_read_layout(slots[i].fd, &layout, &err));
+		assert_int_equal(layout.state, MESSAGE_OPEN);
+		assert_int_equal(err.code, ERR_NOT_FOUND);
 		/* Locked: whoever looks for leftovers sees that it is in use. */
 		int other = openat(directory_fd, slots[i].name, O_RDWR);
 

@@ -81,6 +81,7 @@ static bool lock_new(int fd)
 static void make_new(struct batch *b)
 {
 	size_t reused = b->made;
+	struct err err;
 
 	for (size_t i = b->made; i < b->wanted; i++) {
 		struct queue_slot *slot = &b->slots[b->made];
@@ -94,10 +95,17 @@ static void make_new(struct batch *b)
 			b->error = errno;
 			break;
 		}
-		if (lock_new(slot->fd))
-			b->made++;
-		else
+		if (!lock_new(slot->fd)) {
 			close(slot->fd);
+			continue;
+		}
+		if (!message_write_open(slot->fd, &err)) {
+			b->error = err.code == ERR_NO_SPACE ? ENOSPC : EIO;
+			unlinkat(b->directory, slot->name, 0);
+			close(slot->fd);
+			break;
+		}
+		b->made++;
 	}
 	/* A name that is not durable must not be handed out: a commit syncs the file only. */
 	if (b->made > reused && fsync(b->directory) < 0) {

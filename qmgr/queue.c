@@ -334,11 +334,14 @@ static bool has_content(int fd)
 	return false;
 }
 
-/* A file that nobody writes any more and that has no message: never acknowledged, or gone. */
-static void sweep_leftover(const char *name, int fd, bool gone)
+/*
+ * A file that nobody writes any more and that has no message: gone, or nobody was told yes for it.  Without
+ * a header that says so its content is for an administrator to see.
+ */
+static void sweep_leftover(const char *name, int fd, enum message_state state)
 {
-	if (!gone && has_content(fd))
-		queue_move_to_corrupt(name, "not committed, its writer is gone");
+	if (state == MESSAGE_NONE && has_content(fd))
+		queue_move_to_corrupt(name, "no header");
 	else if (unlinkat(queue.directory, name, 0) != 0)
 		log_warning("queue file %s: remove leftover: %m", name);
 }
@@ -375,7 +378,7 @@ static void scan_open_file(const char *name, int fd)
 	if (found)
 		take_up(name, fd, &layout);
 	else if (err.code == ERR_NOT_FOUND)
-		sweep_leftover(name, fd, layout.state == MESSAGE_FREE);
+		sweep_leftover(name, fd, layout.state);
 	else if (err.code == ERR_SYNTAX)
 		queue_move_to_corrupt(name, err.text);
 }

@@ -5,7 +5,7 @@
 set -eu
 build="gcc make libc6-dev libev-dev libdb5.3-dev libpsl-dev libexpat1-dev zlib1g-dev libseccomp-dev libssl-dev libidn2-dev libjansson-dev
  libpq-dev libmariadb-dev libldap-dev libsasl2-dev libhiredis-dev libcrypt-dev libpcre2-dev liblmdb-dev libcdb-dev libsqlite3-dev libcurl4-openssl-dev"
-test="libcmocka-dev clang clang-format universal-ctags python3 python3-flufl.bounce libsisimai-perl e2fsprogs nsd swaks libnet-ssleay-perl strace libclang-rt-14-dev
+test="libcmocka-dev clang clang-format universal-ctags python3 python3-flufl.bounce libsisimai-perl e2fsprogs xfsprogs libfuse3-dev fuse3 mount nsd swaks libnet-ssleay-perl strace libclang-rt-14-dev
  postgresql mariadb-server slapd ldap-utils redis-server openssl
  python3-aiosmtpd python3-spf python3-yaml python3-dkim opendkim opendkim-tools publicsuffix procps git pflogsumm postfix postfix-pcre postfix-lmdb postfix-cdb postfix-sqlite dovecot-core dovecot-lmtpd haproxy knot unbound testssl.sh bsdextrautils sasl2-bin libsasl2-modules libsasl2-modules-db fail2ban"
 # Node.js may be there from elsewhere, with an npm that Debian's package would quarrel with.

@@ -24,7 +24,7 @@ static const struct action {
 	const char *done;              /* as in "postsuper: Deleted: 3 messages" */
 	enum message_state from, to;   /* without qmgr; `to` MESSAGE_FREE: the file goes */
 } actions[] = {
-	{ 'd', QMGR_DELETE, "Deleted", MESSAGE_OPEN, MESSAGE_FREE },
+	{ 'd', QMGR_DELETE, "Deleted", MESSAGE_NONE, MESSAGE_FREE },
 	{ 'h', QMGR_HOLD, "Placed on hold", MESSAGE_COMMITTED, MESSAGE_HOLD },
 	{ 'H', QMGR_RELEASE, "Released from hold", MESSAGE_HOLD, MESSAGE_COMMITTED },
 };

@@ -146,21 +146,34 @@ static bool decode_layout(const uint8_t raw[FIXED_SIZE], struct message_layout *
 	       slice_eq(word, slice_make(magic, sizeof(magic)));
 }
 
+bool message_write_open(int fd, struct err *err)
+{
+	const struct message_layout layout = { .state = MESSAGE_OPEN };
+	uint8_t raw[MESSAGE_CONTENT_OFFSET] = { 0 };
+
+	encode_layout(raw, &layout);
+	return write_all(fd, raw, sizeof(raw), 0, err);
+}
+
 bool message_read_layout(int fd, struct message_layout *layout, struct err *err)
 {
 	static const uint8_t nothing[FIXED_SIZE];
 	uint8_t raw[FIXED_SIZE] = { 0 };
 	struct stat st;
 
-	*layout = (struct message_layout){ .state = MESSAGE_OPEN };
+	*layout = (struct message_layout){ .state = MESSAGE_NONE };
 	if (fstat(fd, &st) < 0)
 		return err_set_errno(err, ERR_TEMPORARY, "fstat queue file");
 	if (read_up_to(fd, raw, sizeof(raw), 0, err) < 0)
 		return false;
 	if (memcmp(raw, nothing, sizeof(raw)) == 0)
 		return err_set(err, ERR_NOT_FOUND, "message was not committed");
-	if (!decode_layout(raw, layout) || !layout_consistent(layout, (uint64_t)st.st_size)) {
-		*layout = (struct message_layout){ .state = MESSAGE_OPEN };
+	bool whole = decode_layout(raw, layout);
+
+	if (whole && layout->state == MESSAGE_OPEN)
+		return err_set(err, ERR_NOT_FOUND, "message was not committed");
+	if (!whole || !layout_consistent(layout, (uint64_t)st.st_size)) {
+		*layout = (struct message_layout){ .state = MESSAGE_NONE };
 		return err_set(err, ERR_SYNTAX, "queue file is damaged: header");
 	}
 	return layout->state != MESSAGE_FREE || err_set(err, ERR_NOT_FOUND, "message has gone");

@@ -24,8 +24,11 @@
 #define MESSAGE_NAME_SIZE 12            /* longest file name with its NUL */
 #define MESSAGE_REUSE_MAX 32768         /* larger files are not used again */
 
-/* MESSAGE_FREE: the message has gone, the file may be used for another. */
-enum message_state { MESSAGE_OPEN = 'O', MESSAGE_COMMITTED = 'C', MESSAGE_HOLD = 'H', MESSAGE_FREE = 'F' };
+/*
+ * MESSAGE_NONE: no header.  MESSAGE_OPEN: the file is for a message that nobody was told yes for yet.
+ * MESSAGE_FREE: the message has gone, the file may be used for another.
+ */
+enum message_state { MESSAGE_NONE, MESSAGE_OPEN = 'O', MESSAGE_COMMITTED = 'C', MESSAGE_HOLD = 'H', MESSAGE_FREE = 'F' };
 
 enum recipient_status {
 	RECIPIENT_PENDING = 'P',   /* to be delivered, or deferred */
@@ -136,7 +139,9 @@ double message_id_time(struct slice id);
  */
 bool message_write(int fd, const struct message_envelope *envelope, struct message_layout *layout,
 		   struct slice new_header, struct err *err) MUST_USE;
-/* Fixed header alone.  ERR_NOT_FOUND: open or free, no message in it.  ERR_SYNTAX: damaged. */
+/* The header of a file without a message yet: all that stands before the content.  No sync. */
+bool message_write_open(int fd, struct err *err) MUST_USE;
+/* Fixed header alone.  ERR_NOT_FOUND: no message in it, layout->state says why.  ERR_SYNTAX: damaged. */
 bool message_read_layout(int fd, struct message_layout *layout, struct err *err) MUST_USE;
 /* Whole envelope, allocated in `arena`. */
 bool message_read_envelope(int fd, const struct message_layout *layout, struct arena *arena,
