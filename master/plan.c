@@ -17,6 +17,12 @@
 #include "common/process/sandbox.h"
 #include "master/listen.h"
 
+#define PROCESS_PATH "/usr/sbin:/usr/bin:/sbin:/bin"
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZERS "ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS"
+#else
+#define SANITIZERS ""
+#endif
 #define NO_LIMIT      100000
 
 /* An entry that master.cf lacks and that Postrider always has. */
@@ -338,6 +344,8 @@ struct plan *plan_load(const struct plan_options *options, struct err *err)
 	plan->arena = arena_create(0);
 	plan->config = config;
 	plan->main_cf = main_cf;
+	environment_start(&plan->environment, PROCESS_PATH,
+			  arena_printf(plan->arena, "%s %s", config_text(config, "import_environment"), SANITIZERS), plan->arena);
 	plan->rootless = options->rootless;
 	listen_begin();
 	if (!fill(plan, options, err))

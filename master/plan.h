@@ -8,6 +8,7 @@
 
 #include "common/base/arena.h"
 #include "common/config/config.h"
+#include "common/process/environment.h"
 #include "common/process/service_table.h"
 
 /* A listening socket; kept over a reload when the next plan wants the same address. */
@@ -39,6 +40,7 @@ struct plan {
 	struct config *config;
 	int main_cf;             /* a copy of main.cf: what processes read till the next plan */
 	struct service_spec *specs;
+	struct environment environment; /* of all processes */
 	bool rootless;
 };
 

@@ -26,7 +26,7 @@ static struct {
 	struct spawn_shared shared;
 	uint64_t last_serial;
 	bool stopping;
-} state = { .shared = { -1, false, -1, -1 } };
+} state = { .shared = { -1, false, -1, -1, NULL } };
 
 struct service *service_first(void)
 {
@@ -455,6 +455,7 @@ void service_apply(const struct plan *plan)
 	struct service *next;
 
 	state.shared.main_cf_fd = plan->main_cf;
+	state.shared.environment = plan->environment.variable;
 	for (struct service *s = state.services; s; s = s->next) {
 		watch_demand(s, false);
 		s->spec = NULL;

@@ -13,31 +13,6 @@
 #include "common/base/str.h"
 #include "common/process/control.h"
 
-extern char **environ;
-
-/* Variables that a process gets from ours; all else is taken out. */
-static const char *const kept[] = {
-	"TZ", "LANG", "MAIL_CONFIG", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "LD_LIBRARY_PATH", NULL
-};
-
-static char **make_environment(void)
-{
-	static char *env[16];
-	static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-	size_t n = 0;
-
-	env[n++] = path;
-	for (char **e = environ; e && *e; e++)
-		for (size_t k = 0; kept[k]; k++) {
-			size_t len = strlen(kept[k]);
-
-			if (strncmp(*e, kept[k], len) == 0 && (*e)[len] == '=' && n < 15)
-				env[n++] = *e;
-		}
-	env[n] = NULL;
-	return env;
-}
-
 /* Sources may stand where targets go: first all go above, then down to their places. */
 static bool place_descriptors(int *fds, int count)
 {
@@ -52,7 +27,7 @@ static bool place_descriptors(int *fds, int count)
 	return true;
 }
 
-static _Noreturn void become(const struct service_spec *spec, char **argv, int *fds, int count)
+static _Noreturn void become(const char *path, char **argv, const struct spawn_shared *shared, int *fds, int count)
 {
 	sigset_t none;
 
@@ -60,7 +35,7 @@ static _Noreturn void become(const struct service_spec *spec, char **argv, int *
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	if (place_descriptors(fds, count))
-		execve(spec->path, argv, make_environment());
+		execve(path, argv, (char *const *)shared->environment);
 	_exit(127);
 }
 
@@ -96,7 +71,7 @@ pid_t spawn_process(const struct service_spec *spec, const struct spawn_shared *
 		argv[n++] = spec->argv[i];
 	pid = fork();
 	if (pid == 0)
-		become(spec, argv, fds, count);
+		become(spec->path, argv, shared, fds, count);
 
 	int saved = errno;
 

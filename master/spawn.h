@@ -11,6 +11,7 @@ struct spawn_shared {
 	bool log_is_syslog;
 	int alive_fd;
 	int main_cf_fd;
+	const char *const *environment;
 };
 
 /*

@@ -145,6 +145,8 @@ static const struct param rows[] = {
 	TEXT("home_mailbox", "", "mailbox below the home directory; ending in / it is a Maildir"),
 	INT("hopcount_limit", "50", 1, 100000, "Received fields before a message counts as looping"),
 	TIME("in_flow_delay", "1s", 's', "pause before a message is taken while mail comes faster than it goes (0: none)"),
+	TEXT("import_environment", "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ LANG=C",
+	     "environment of the daemons: names, or name=value"),
 	TEXT("inet_interfaces", "all", "addresses that mail is received on"),
 	TEXT("inet_protocols", "all", "ipv4, ipv6 or both"),
 	INT("initial_destination_concurrency", "5", 1, 100000, "parallel deliveries to a new destination"),

@@ -8,8 +8,8 @@
 #ifndef POSTRIDER_DELIVERY_LOCAL_LOCAL_H
 #define POSTRIDER_DELIVERY_LOCAL_LOCAL_H
 
+#include "common/process/environment.h"
 #include "delivery/lib/agent.h"
-#include "delivery/lib/environment.h"
 #include "delivery/lib/launcher.h"
 #include "routing/route.h"
 #include "tables/table.h"

@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/mail/address.h"
 #include "common/proto/cleanup_proto.h"
+#include "delivery/lib/program.h"
 #include "delivery/local/local.h"
 
 static struct {
@@ -68,7 +69,7 @@ static void load_settings(const struct config *c)
 		.expand_owner = config_bool(c, "expand_owner_alias"),
 		.reset_owner = config_bool(c, "reset_owner_alias"),
 	};
-	environment_start(&me.settings.environment, config_text(c, "export_environment"), me.arena);
+	environment_start(&me.settings.environment, PROGRAM_PATH, config_text(c, "export_environment"), me.arena);
 	me.rules = (struct launcher_rules){
 		.named_users = true, .programs = true,
 		/* Names that are no users have mailboxes too then; they belong to the agent's own user. */

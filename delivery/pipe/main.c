@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "common/base/log.h"
 #include "common/config/params.h"
+#include "common/process/environment.h"
 #include "delivery/lib/agent.h"
-#include "delivery/lib/environment.h"
 #include "delivery/lib/launcher.h"
+#include "delivery/lib/program.h"
 #include "delivery/pipe/pipe.h"
 
 static struct {
@@ -118,7 +119,7 @@ static bool open_process(const struct process_info *info, struct err *err)
 		return err_prefix(err, "service %s of master.cf", info->service);
 	me.success = arena_printf(me.arena, "delivered via %s service", info->service);
 	me.recipient_limit = config_transport_int(info->config, info->service, "_destination_recipient_limit");
-	environment_start(&me.environment, config_text(info->config, "export_environment"), me.arena);
+	environment_start(&me.environment, PROGRAM_PATH, config_text(info->config, "export_environment"), me.arena);
 	me.rules = (struct launcher_rules){
 		.programs = true, .user = me.attributes.user, .group = me.attributes.group, .chroot = me.attributes.chroot,
 		.not_user = config_text(info->config, "mail_owner") };

@@ -60,7 +60,7 @@ MUTANTS = [
 def test(build, kind, where):
     env = dict(os.environ, POSTRIDER_BUILD=build)
     if kind == POWER:
-        env.update(POSTRIDER_POWER_IMAGES="9", POSTRIDER_POWER_WAYS=where)
+        env.update(POSTRIDER_POWER_IMAGES="30", POSTRIDER_POWER_WAYS=where)
         name = "tests/crash/test_power.py"
     else:
         env.update(POSTRIDER_SWEEP=where)
@@ -93,9 +93,10 @@ def mutate(folder, path, changes):
 
 
 def build(folder):
-    subprocess.run(["make", "-s", f"-j{os.cpu_count()}", "B=" + folder + "/build",
-                    "CFLAGS=-O1 -Wno-error -Wno-unused -Wno-unused-function"], cwd=folder, check=True, capture_output=True)
-    return folder + "/build"
+    place = folder + "/build"
+    subprocess.run(["make", "-s", f"-j{os.cpu_count()}", "B=" + place, "CFLAGS=-O1 -Wno-error -Wno-unused -Wno-unused-function",
+                    "all", place + "/crash/logged_disk"], cwd=folder, check=True, capture_output=True)
+    return place
 
 
 def main():

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-#include "delivery/lib/environment.h"
+#include "common/process/environment.h"
 
 #include <stdlib.h>
-
-#include "delivery/lib/program.h"
 
 static void put(struct environment *e, const char *variable)
 {
@@ -26,12 +24,12 @@ static bool next(struct slice *rest, struct slice *word)
 	return true;
 }
 
-void environment_start(struct environment *e, const char *exported, struct arena *arena)
+void environment_start(struct environment *e, const char *path, const char *list, struct arena *arena)
 {
-	struct slice rest = slice_of(exported), word;
+	struct slice rest = slice_of(list), word;
 
 	*e = (struct environment){ 0 };
-	put(e, "PATH=" PROGRAM_PATH);
+	put(e, arena_printf(arena, "PATH=%s", path));
 	while (next(&rest, &word)) {
 		const char *text = arena_cstr(arena, word), *value;
 
