@@ -145,9 +145,13 @@ $(B)/bench/%: $(B)/obj/bench/%.o $(LIB)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-# What the crash tests stand on: disks whose writes are logged.
+# What the crash tests stand on: disks whose writes are logged, calls that do less than asked.
 HAVE_FUSE  := $(call have,-I/usr/include/fuse3 -DFUSE_USE_VERSION=31,fuse3/fuse.h,y)
-CRASH_BINS := $(if $(HAVE_FUSE),$(B)/crash/logged_disk)
+CRASH_BINS := $(if $(HAVE_FUSE),$(B)/crash/logged_disk) $(B)/crash/short_calls.so
+$(B)/crash/short_calls.so: tests/crash/short_calls.c
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) -shared -fPIC -O2 -g $(WARN) -Wno-missing-prototypes -D_GNU_SOURCE -o $@ $< -ldl
 $(B)/crash/logged_disk: tests/crash/logged_disk.c
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"

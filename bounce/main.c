@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "bounce/notice.h"
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/mail/verp.h"
 #include "common/process/process.h"
@@ -53,8 +54,8 @@ static bool read_original(const struct work *w, const struct message_layout *lay
 	str_append(out, header);
 	while (skip < end) {
 		char buf[16384];
-		ssize_t got = pread(w->fd, buf, end - skip < sizeof(buf) ? (size_t)(end - skip) : sizeof(buf),
-				    (off_t)(MESSAGE_CONTENT_OFFSET + skip));
+		ssize_t got = file_read_at(w->fd, buf, end - skip < sizeof(buf) ? (size_t)(end - skip) : sizeof(buf),
+					   MESSAGE_CONTENT_OFFSET + skip);
 
 		if (got <= 0)
 			return err_set_errno(err, ERR_TEMPORARY, "read message");
@@ -96,21 +97,12 @@ static bool submit(const struct work *w, const struct letter *letter, struct sli
 	struct cleanup_session session;
 	struct cleanup_refusal refusal = { 0 };
 	struct message_content content;
-	size_t done = 0;
 
 	if (!cleanup_open(&session, me.cleanup, loop_now() + TIMEOUT, &refusal))
 		return err_set(err, ERR_TEMPORARY, "%s", refusal.text);
-	while (done < text.len) {
-		ssize_t got = pwrite(session.fd, text.ptr + done, text.len - done,
-				     (off_t)(MESSAGE_CONTENT_OFFSET + done));
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0) {
-			cleanup_abort(&session);
-			return err_set_errno(err, ERR_TEMPORARY, "write notice");
-		}
-		done += (size_t)got;
+	if (!file_write_at(session.fd, text, MESSAGE_CONTENT_OFFSET)) {
+		cleanup_abort(&session);
+		return err_set_errno(err, ERR_TEMPORARY, "write notice");
 	}
 	describe(text, &content);
 	log_info("%.*s: %s: %s", SLICE_FMT(w->id), letter->what, session.queue_id);
@@ -327,22 +319,17 @@ static void read_templates(const struct config *config)
 {
 	const char *path = config_text(config, "bounce_template_file");
 	struct str text = { 0 };
-	char buf[4096];
 	struct err err = { 0 };
-	ssize_t got = -1;
 	int fd;
 
 	templates_default(&me.templates, config);
 	if (!path[0])
 		return;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	while (fd >= 0 && (got = read(fd, buf, sizeof(buf))) > 0 && text.len < TEMPLATES_MAX)
-		str_append(&text, slice_make(buf, (size_t)got));
-	if (got < 0)
+	if (fd < 0 || !file_read_all(fd, TEMPLATES_MAX, &text))
 		log_warning("bounce_template_file %s: %m: using the built-in texts", path);
-	else if (text.len >= TEMPLATES_MAX || !templates_parse(&me.templates, str_slice(&text), config, &err))
-		log_warning("bounce_template_file %s: %s: using the built-in texts", path,
-			    err.text[0] ? err.text : "too long");
+	else if (!templates_parse(&me.templates, str_slice(&text), config, &err))
+		log_warning("bounce_template_file %s: %s: using the built-in texts", path, err.text);
 	if (fd >= 0)
 		close(fd);
 	str_free(&text);

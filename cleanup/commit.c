@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cleanup/durable.h"
+#include "common/base/file.h"
 #include "common/base/log.h"
 
 #define ADDRESS_MAX 2048
@@ -94,19 +95,9 @@ static bool read_start(const struct commit *c, size_t max, struct slice *start)
 {
 	size_t len = c->content.length < max ? (size_t)c->content.length : max;
 	char *buffer = arena_alloc(c->arena, len + 1);
-	size_t done = 0;
 
-	while (done < len) {
-		ssize_t n = pread(c->fd, buffer + done, len - done, (off_t)(MESSAGE_CONTENT_OFFSET + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		done += (size_t)n;
-	}
 	*start = slice_make(buffer, len);
-	return true;
+	return file_read_at(c->fd, buffer, len, MESSAGE_CONTENT_OFFSET) == (ssize_t)len;
 }
 
 static bool build_header(struct commit *c, const struct submission_settings *settings,

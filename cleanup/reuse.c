@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cleanup/durable.h"
+#include "common/base/file.h"
 
 #define HEADER_SIZE  MESSAGE_CONTENT_OFFSET
 #define ROOM         16384      /* so that most messages find their blocks allocated */
@@ -79,7 +80,7 @@ static bool clear_content(struct queue_slot *slot)
 	size = (size_t)st.st_size < ROOM ? ROOM : (size_t)st.st_size;
 	/* What it grows by here has no blocks before its next sync. */
 	slot->room = (size_t)st.st_size == size && durable_in_place(slot->fd) ? size : 0;
-	return pwrite(slot->fd, zeros, size - HEADER_SIZE, HEADER_SIZE) == (ssize_t)(size - HEADER_SIZE);
+	return file_write_at(slot->fd, slice_make(zeros, size - HEADER_SIZE), HEADER_SIZE);
 }
 
 size_t reuse_slots(int directory, struct queue_slot *slots, size_t count)

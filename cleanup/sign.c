@@ -8,6 +8,7 @@
 #include "authn/author.h"
 #include "authn/signer_proto.h"
 #include "authn/tags.h"
+#include "common/base/file.h"
 #include "common/base/log.h"
 
 #define PIECE 32768u
@@ -41,19 +42,7 @@ static bool is_ours(const struct message_envelope *e)
 
 static bool read_exactly(int fd, char *to, size_t len, uint64_t at)
 {
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n =
-		    pread(fd, to + done, len - done, (off_t)(MESSAGE_CONTENT_OFFSET + at + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		done += (size_t)n;
-	}
-	return true;
+	return file_read_at(fd, to, len, MESSAGE_CONTENT_OFFSET + at) == (ssize_t)len;
 }
 
 /* What will be sent as header: our block, and behind it the content's own unless the block replaces

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "authn/mailauth_proto.h"
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/mail/message_file.h"
@@ -60,19 +61,7 @@ static void query(void *context, struct slice name, enum dns_type type, struct a
 
 static bool read_exactly(const struct job *job, char *to, size_t len, uint64_t at)
 {
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = pread(job->fd, to + done, len - done,
-				  (off_t)(MESSAGE_CONTENT_OFFSET + at + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		done += (size_t)n;
-	}
-	return true;
+	return file_read_at(job->fd, to, len, MESSAGE_CONTENT_OFFSET + at) == (ssize_t)len;
 }
 
 static int read_body(void *context, struct slice *piece)

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/task.h"
 #include "common/process/process.h"
@@ -326,7 +327,7 @@ void queue_move_to_corrupt(const char *name, const char *why)
 static bool has_content(int fd)
 {
 	char start[512];
-	ssize_t n = pread(fd, start, sizeof(start), MESSAGE_CONTENT_OFFSET);
+	ssize_t n = file_read_at(fd, start, sizeof(start), MESSAGE_CONTENT_OFFSET);
 
 	for (ssize_t i = 0; i < n; i++)
 		if (start[i])

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/base/file.h"
 #include "common/base/task.h"
 #include "smtpd/session.h"
 
@@ -23,21 +24,17 @@ static void write_out(struct session *s, struct transaction *t)
 {
 	struct slice data = str_slice(&t->out);
 
-	while (data.len > 0 && !t->failure.code) {
-		ssize_t done = pwrite(s->ops->descriptor(t->file), data.ptr, data.len,
-				      (off_t)(MESSAGE_CONTENT_OFFSET + t->written));
-
-		if (done > 0) {
-			t->written += (uint64_t)done;
-			data = slice_sub(data, (size_t)done, data.len);
-		} else if (done < 0 && errno == EINTR) {
-			continue;
-		} else if (done < 0 && (errno == ENOSPC || errno == EDQUOT)) {
-			fail(t, 452, "4.3.1", "Insufficient system storage");
-		} else {
-			log_warning("%s: write queue file: %m", s->ops->queue_id(t->file));
-			fail(t, 451, "4.3.0", "Error: queue file write error");
-		}
+	if (t->failure.code || data.len == 0) {
+		str_clear(&t->out);
+		return;
+	}
+	if (file_write_at(s->ops->descriptor(t->file), data, MESSAGE_CONTENT_OFFSET + t->written)) {
+		t->written += data.len;
+	} else if (errno == ENOSPC || errno == EDQUOT) {
+		fail(t, 452, "4.3.1", "Insufficient system storage");
+	} else {
+		log_warning("%s: write queue file: %m", s->ops->queue_id(t->file));
+		fail(t, 451, "4.3.0", "Error: queue file write error");
 	}
 	str_clear(&t->out);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/base/cursor.h"
+#include "common/base/file.h"
 
 #define GROUPS   32768u      /* power of two */
 #define WAYS     4u          /* entries of a group */
@@ -37,7 +38,7 @@ static bool read_group(int fd, off_t at, struct record list[WAYS])
 	unsigned char raw[WAYS * RECORD];
 
 	memset(list, 0, WAYS * sizeof(*list));
-	if (pread(fd, raw, sizeof(raw), at) != (ssize_t)sizeof(raw))
+	if (file_read_at(fd, raw, sizeof(raw), (uint64_t)at) != (ssize_t)sizeof(raw))
 		return false;
 	for (unsigned i = 0; i < WAYS; i++) {
 		const unsigned char *one = raw + i * RECORD;

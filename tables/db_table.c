@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/str.h"
 #include "tables/db_format.h"
 #include "tables/served_index.h"
@@ -41,20 +42,15 @@ const struct db_format *db_format_find(struct slice type)
 
 bool db_read_some(int fd, uint64_t offset, void *to, size_t max, size_t *got, struct err *err)
 {
+	ssize_t n;
+
 	*got = 0;
 	if (offset > INT64_MAX - max)
 		return err_set(err, ERR_TEMPORARY, "the file is damaged: it points to nowhere");
-	while (*got < max) {
-		ssize_t n = pread(fd, (char *)to + *got, max - *got, (off_t)(offset + *got));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_set_errno(err, ERR_TEMPORARY, "read");
-		if (n == 0)
-			break;
-		*got += (size_t)n;
-	}
+	n = file_read_at(fd, to, max, offset);
+	if (n < 0)
+		return err_set_errno(err, ERR_TEMPORARY, "read");
+	*got = (size_t)n;
 	return true;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "tables/watch.h"
+#include "common/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,21 +45,9 @@ void file_watch_renew(struct file_watch *w)
 
 bool file_watch_read(const struct file_watch *w, struct str *out, struct err *err)
 {
-	size_t start = out->len;
-
-	for (;;) {
-		str_reserve(out, 65536);
-		ssize_t got = pread(w->fd, out->data + out->len, 65536, (off_t)(out->len - start));
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return err_set_errno(err, ERR_TEMPORARY, "read");
-		if (got == 0)
-			return true;
-		out->len += (size_t)got;
-		out->data[out->len] = '\0';
-		if (out->len - start > FILE_WATCH_MAX)
-			return err_set(err, ERR_LIMIT, "larger than %u bytes", FILE_WATCH_MAX);
-	}
+	if (file_read_all(w->fd, FILE_WATCH_MAX, out))
+		return true;
+	if (errno == EFBIG)
+		return err_set(err, ERR_LIMIT, "larger than %u bytes", FILE_WATCH_MAX);
+	return err_set_errno(err, ERR_TEMPORARY, "read");
 }

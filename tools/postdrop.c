@@ -15,6 +15,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/str.h"
 #include "common/config/config.h"
 #include "common/mail/maildrop.h"
@@ -111,7 +112,6 @@ static void copy_input(int fd, uint64_t limit)
 
 	for (;;) {
 		ssize_t n = read(STDIN_FILENO, buffer, sizeof(buffer));
-		ssize_t done = 0;
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -122,15 +122,8 @@ static void copy_input(int fd, uint64_t limit)
 		total += (uint64_t)n;
 		if (limit && total > limit)
 			die(EX_UNAVAILABLE, "message file too big");
-		while (done < n) {
-			ssize_t w = write(fd, buffer + done, (size_t)(n - done));
-
-			if (w < 0 && errno == EINTR)
-				continue;
-			if (w <= 0)
-				die(EX_TEMPFAIL, "write maildrop file: %s", strerror(errno));
-			done += w;
-		}
+		if (!file_write(fd, slice_make(buffer, (size_t)n)))
+			die(EX_TEMPFAIL, "write maildrop file: %s", strerror(errno));
 	}
 }
 

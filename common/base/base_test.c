@@ -6,12 +6,15 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/base/arena.h"
 #include "common/base/cursor.h"
 #include "common/base/err.h"
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 
@@ -110,6 +113,45 @@ static void test_packer_refuses_what_does_not_fit(void **state)
 	assert_int_equal(buf[0], 4);
 }
 
+static void test_file_reads_and_writes_all(void **state)
+{
+	char name[] = "/tmp/base_test.XXXXXX", buf[8];
+	struct str text = { 0 };
+	int fd = mkstemp(name);
+
+	assert_true(fd >= 0);
+	assert_int_equal(unlink(name), 0);
+	assert_true(file_write(fd, SLICE("hello")));
+	assert_true(file_write_at(fd, SLICE("y, all"), 4));
+	assert_int_equal(file_read_at(fd, buf, sizeof(buf), 4), 6);
+	assert_memory_equal(buf, "y, all", 6);
+	assert_int_equal(file_read_at(fd, buf, sizeof(buf), 100), 0);
+	str_append(&text, SLICE("> "));
+	assert_true(file_read_all(fd, 10, &text));
+	assert_string_equal(str_cstr(&text), "> helly, all");
+	assert_false(file_read_all(fd, 9, &text));
+	assert_int_equal(errno, EFBIG);
+	close(fd);
+	assert_int_equal(file_read_at(fd, buf, 1, 0), -1);
+	assert_false(file_write(fd, SLICE("x")));
+	assert_true(file_write(fd, (struct slice){ 0 }));
+	/* Larger than a piece, and a device that is full. */
+	str_clear(&text);
+	for (int i = 0; i < 40000; i++)
+		str_append(&text, SLICE("0123456789"));
+	fd = memfd_create("base_test", 0);
+	assert_true(file_write_at(fd, str_slice(&text), 0));
+	str_clear(&text);
+	assert_true(file_read_all(fd, 400000, &text));
+	assert_int_equal(text.len, 400000);
+	close(fd);
+	fd = open("/dev/full", O_WRONLY);
+	assert_false(file_write(fd, SLICE("x")));
+	assert_int_equal(errno, ENOSPC);
+	close(fd);
+	str_free(&text);
+}
+
 static void test_crc32c_check_value(void **state)
 {
 	assert_int_equal(crc32c(0, "123456789", 9), 0xe3069283);
@@ -154,6 +196,7 @@ int main(void)
 		cmocka_unit_test(test_arena_is_zeroed_after_reset),
 		cmocka_unit_test(test_cursor_error_sticks),
 		cmocka_unit_test(test_packer_refuses_what_does_not_fit),
+		cmocka_unit_test(test_file_reads_and_writes_all),
 		cmocka_unit_test(test_crc32c_check_value),
 		cmocka_unit_test(test_err_prefix),
 		cmocka_unit_test(test_log_hides_controls),

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/log.h"
 
 #define LINE_MAX_BYTES 2000
@@ -121,6 +122,13 @@ static size_t write_stamp(char *line, size_t size)
 	return (size_t)snprintf(line, size, "%s %s ", stamp, sink.host);
 }
 
+/* There is no one left to tell of a failure. */
+static void write_line(int fd, const char *line, size_t len)
+{
+	if (!file_write(fd, slice_make(line, len)))
+		return;
+}
+
 static void emit(int priority, const char *prefix, const char *format, va_list ap)
 {
 	char line[LINE_MAX_BYTES + 512];
@@ -145,16 +153,12 @@ static void emit(int priority, const char *prefix, const char *format, va_list a
 	make_printable(line + len, body);
 	len += body;
 	line[len] = '\n';
-	if (sink.opened && sink.fd >= 0) {
-		ssize_t sent = sink.syslog ? send(sink.fd, line, len, MSG_NOSIGNAL)
-					   : write(sink.fd, line, len + 1);
-		/* There is no one left to tell. */
-		(void)sent;
-	}
+	if (sink.opened && sink.fd >= 0 && sink.syslog)
+		(void)!send(sink.fd, line, len, MSG_NOSIGNAL);
+	else if (sink.opened && sink.fd >= 0)
+		write_line(sink.fd, line, len + 1);
 	if (!sink.opened || sink.to_stderr) {
-		ssize_t sent = write(STDERR_FILENO, line + text, len + 1 - text);
-
-		(void)sent;
+		write_line(STDERR_FILENO, line + text, len + 1 - text);
 	}
 }
 

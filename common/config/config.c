@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/config/config.h"
@@ -109,14 +110,7 @@ static bool read_file(struct config *c, struct str *out, struct err *err)
 /* From the start, whatever the descriptor's position, which others may share. */
 static bool read_descriptor(struct config *c, int fd, struct str *out, struct err *err)
 {
-	char buf[4096];
-	ssize_t got;
-
-	while ((got = pread(fd, buf, sizeof(buf), (off_t)out->len)) > 0 && out->len < FILE_MAX)
-		str_append(out, slice_make(buf, (size_t)got));
-	if (got < 0)
-		return err_set_errno(err, ERR_TEMPORARY, "read the copy of %s", c->path);
-	return true;
+	return file_read_all(fd, FILE_MAX, out) || err_set_errno(err, ERR_TEMPORARY, "read the copy of %s", c->path);
 }
 
 static bool read_main_cf(struct config *c, int fd, struct err *err)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "common/mail/maildrop.h"
+#include "common/base/file.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -65,9 +66,7 @@ static bool fill(struct reader *r, struct err *err)
 	memmove(r->buffer, r->buffer + r->at, r->end - r->at);
 	r->end -= r->at;
 	r->at = 0;
-	do
-		n = pread(r->fd, r->buffer + r->end, sizeof(r->buffer) - r->end, (off_t)r->next);
-	while (n < 0 && errno == EINTR);
+	n = file_read_at(r->fd, r->buffer + r->end, sizeof(r->buffer) - r->end, r->next);
 	if (n < 0)
 		return err_set_errno(err, ERR_TEMPORARY, "read");
 	if (n == 0)
@@ -209,19 +208,10 @@ struct copy {
 
 static bool flush(struct copy *c)
 {
-	size_t done = 0;
-
-	while (done < c->used) {
-		ssize_t n = pwrite(c->out, c->buffer + done, c->used - done, (off_t)c->offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return err_set_errno(c->err, errno == ENOSPC || errno == EDQUOT ? ERR_NO_SPACE : ERR_TEMPORARY,
-					     "write queue file");
-		done += (size_t)n;
-		c->offset += (uint64_t)n;
-	}
+	if (!file_write_at(c->out, slice_make(c->buffer, c->used), c->offset))
+		return err_set_errno(c->err, errno == ENOSPC || errno == EDQUOT ? ERR_NO_SPACE : ERR_TEMPORARY,
+				     "write queue file");
+	c->offset += c->used;
 	c->used = 0;
 	return true;
 }
@@ -277,10 +267,8 @@ static bool copy_all(struct copy *c, int in, uint64_t offset)
 	char input[16384];
 
 	for (;;) {
-		ssize_t n = pread(in, input, sizeof(input), (off_t)offset);
+		ssize_t n = file_read_at(in, input, sizeof(input), offset);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
 			return err_set_errno(c->err, ERR_TEMPORARY, "read maildrop file");
 		if (n == 0)

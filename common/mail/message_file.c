@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/mail/message_codec.h"
 
 #define FIXED_SIZE     128
@@ -27,44 +28,20 @@ static const char result_magic[4] = "PRr1";
 
 static bool write_all(int fd, const void *data, size_t len, uint64_t offset, struct err *err)
 {
-	const char *at = data;
-
-	while (len > 0) {
-		ssize_t n = pwrite(fd, at, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			bool full = n == 0 || errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
-
-			return err_set_errno(err, full ? ERR_NO_SPACE : ERR_TEMPORARY, "write queue file");
-		}
-		at += n;
-		len -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return true;
+	if (file_write_at(fd, slice_make(data, len), offset))
+		return true;
+	return err_set_errno(err, errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? ERR_NO_SPACE : ERR_TEMPORARY,
+			     "write queue file");
 }
 
 /* Bytes read, which are fewer than `len` at the end of the file only; -1 on an error. */
 static ssize_t read_up_to(int fd, void *data, size_t len, uint64_t offset, struct err *err)
 {
-	size_t done = 0;
+	ssize_t got = file_read_at(fd, data, len, offset);
 
-	while (done < len) {
-		ssize_t n = pread(fd, (char *)data + done, len - done, (off_t)(offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			err_set_errno(err, ERR_TEMPORARY, "read queue file");
-			return -1;
-		}
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
+	if (got < 0)
+		err_set_errno(err, ERR_TEMPORARY, "read queue file");
+	return got;
 }
 
 static bool read_all(int fd, void *data, size_t len, uint64_t offset, struct err *err)

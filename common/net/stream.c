@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/base/task.h"
@@ -424,7 +425,7 @@ static enum stream_status copy_file(struct stream *s, int fd, off_t offset, size
 	enum stream_status status = STREAM_OK;
 
 	while (len > 0 && status == STREAM_OK) {
-		ssize_t got = pread(fd, buf, len < INPUT_MAX ? len : INPUT_MAX, offset);
+		ssize_t got = file_read_at(fd, buf, len < INPUT_MAX ? len : INPUT_MAX, (uint64_t)offset);
 
 		if (got <= 0) {
 			s->error = got < 0 ? errno : EIO;

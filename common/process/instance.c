@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "common/process/instance.h"
+#include "common/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -194,7 +195,7 @@ bool instance_write_pid(int fd, struct err *err)
 	char text[32];
 	int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 
-	if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len)
+	if (ftruncate(fd, 0) != 0 || !file_write_at(fd, slice_make(text, (size_t)len), 0))
 		return err_set_errno(err, ERR_PERMANENT, "write pid file");
 	return true;
 }

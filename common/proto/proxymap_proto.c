@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "common/proto/proxymap_proto.h"
+#include "common/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -87,13 +88,8 @@ static bool read_beside(const struct ipc_in *m, uint64_t length, struct arena *a
 	if (seals < 0 || (seals & SEALS) != SEALS || fstat(m->fds[0], &st) != 0 || (uint64_t)st.st_size != length)
 		return false;
 	to = arena_alloc(arena, length + 1);
-	for (size_t done = 0; done < length;) {
-		ssize_t n = pread(m->fds[0], to + done, length - done, (off_t)done);
-
-		if (n <= 0)
-			return false;
-		done += (size_t)n;
-	}
+	if (file_read_at(m->fds[0], to, length, 0) != (ssize_t)length)
+		return false;
 	*text = slice_make(to, length);
 	return true;
 }

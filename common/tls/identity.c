@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/process/process.h"
@@ -151,7 +152,7 @@ static bool use_locally(SSL_CTX *ctx, const struct chain_list *list, const char 
 	struct fit fit = { ctx, list, 0 };
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char *text = mem_alloc(KEY_FILE_MAX);
-	ssize_t got = fd >= 0 ? read(fd, text, KEY_FILE_MAX) : -1;
+	ssize_t got = fd >= 0 ? file_read_at(fd, text, KEY_FILE_MAX, 0) : -1;
 	bool ok;
 
 	if (got < 0)

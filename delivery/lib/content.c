@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/mail/address.h"
 
 #define PIECE        65536u
@@ -26,20 +27,6 @@ bool content_open(struct content *c, int fd, struct arena *arena, struct err *er
 uint64_t content_size(const struct content *c)
 {
 	return c->to - c->from + c->new_header.len;
-}
-
-static bool write_all(int fd, struct slice data)
-{
-	while (data.len > 0) {
-		ssize_t done = write(fd, data.ptr, data.len);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return false;
-		data = slice_sub(data, (size_t)done, data.len);
-	}
-	return true;
 }
 
 /* CRLF to the line end that is wanted, over pieces. */
@@ -82,7 +69,7 @@ static void convert(struct converter *c, struct slice in)
 
 static bool flush(struct converter *c, int fd)
 {
-	bool ok = write_all(fd, str_slice(&c->out));
+	bool ok = file_write(fd, str_slice(&c->out));
 
 	str_clear(&c->out);
 	return ok;
@@ -96,7 +83,7 @@ static bool write_body(const struct content *content, int fd, struct converter *
 
 	while (ok && at < end) {
 		size_t want = end - at < (off_t)PIECE ? (size_t)(end - at) : PIECE;
-		ssize_t got = pread(content->fd, buf, want, at);
+		ssize_t got = file_read_at(content->fd, buf, want, (uint64_t)at);
 
 		if (got <= 0) {
 			errno = got == 0 ? EIO : errno;
@@ -201,7 +188,7 @@ bool content_was_delivered_to(const struct content *c, struct slice address)
 	size_t size = c->to - c->from < HEADER_CHECK ? (size_t)(c->to - c->from) : HEADER_CHECK;
 	char *buf = mem_alloc(size + 1);
 	struct str quoted = { 0 };
-	ssize_t got = pread(c->fd, buf, size, (off_t)c->from);
+	ssize_t got = file_read_at(c->fd, buf, size, c->from);
 
 	put_address(&quoted, address);
 	bool found = names_address(c->new_header, str_slice(&quoted)) ||

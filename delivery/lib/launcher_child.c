@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/base/cursor.h"
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/net/ipc.h"
 #include "common/process/control.h"
@@ -244,8 +245,8 @@ static _Noreturn void read_file(struct request *r)
 	if (st.st_size > (off_t)LAUNCHER_FILE_MAX)
 		refuse(r, "", "is too large");
 	dprintf(r->answer, "%u\n", (unsigned)st.st_uid);
-	for (off_t left = LAUNCHER_FILE_MAX; left > 0 && (got = read(fd, buf, sizeof(buf))) > 0; left -= got)
-		if (write(r->answer, buf, (size_t)got) != got)
+	for (off_t at = 0; at < (off_t)LAUNCHER_FILE_MAX && (got = file_read_at(fd, buf, sizeof(buf), (uint64_t)at)) != 0; at += got)
+		if (got < 0 || !file_write(r->answer, slice_make(buf, (size_t)got)))
 			_exit(1);
 	_exit(0);
 }

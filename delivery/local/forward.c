@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/str.h"
 #include "common/base/task.h"
 #include "common/proto/cleanup_proto.h"
@@ -11,19 +12,12 @@
 #define PIECE   65536u
 #define TIMEOUT 300
 
-static bool put(int fd, struct slice data, off_t *at)
+static bool put(int fd, struct slice data, uint64_t *at)
 {
-	while (data.len > 0) {
-		ssize_t done = pwrite(fd, data.ptr, data.len, *at);
+	bool ok = file_write_at(fd, data, *at);
 
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return false;
-		*at += done;
-		data = slice_sub(data, (size_t)done, data.len);
-	}
-	return true;
+	*at += data.len;
+	return ok;
 }
 
 /* Delivered-To, by which a loop is seen, and the stored header block; CRLF. */
@@ -50,20 +44,20 @@ static struct slice new_header(const struct local_delivery *d)
 static bool copy_content(const struct local_delivery *d, int fd, struct message_content *content)
 {
 	const struct message_layout *layout = &d->job->job.layout;
-	off_t from = (off_t)d->job->content.from, end = (off_t)d->job->content.to, to = MESSAGE_CONTENT_OFFSET;
+	uint64_t from = d->job->content.from, end = d->job->content.to, to = MESSAGE_CONTENT_OFFSET;
 	struct slice header = new_header(d);
 	char *buf = mem_alloc(PIECE);
 	bool ok = put(fd, header, &to);
 
 	while (ok && from < end) {
-		ssize_t got = pread(d->job->job.fd, buf, end - from < (off_t)PIECE ? (size_t)(end - from) : PIECE, from);
+		ssize_t got = file_read_at(d->job->job.fd, buf, end - from < PIECE ? (size_t)(end - from) : PIECE, from);
 
 		ok = got > 0 && put(fd, slice_make(buf, (size_t)got), &to);
-		from += got > 0 ? got : 0;
+		from += got > 0 ? (uint64_t)got : 0;
 	}
 	free(buf);
 	*content = layout->content;
-	content->length = (uint64_t)to - MESSAGE_CONTENT_OFFSET;
+	content->length = to - MESSAGE_CONTENT_OFFSET;
 	content->header_length = header.len + (layout->replaces_header ? 0 : layout->content.header_length);
 	return ok;
 }

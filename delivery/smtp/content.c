@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "delivery/smtp/content.h"
+#include "common/base/file.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -118,20 +119,11 @@ bool content_is_clean(struct slice s)
 
 static bool read_at(int fd, void *buf, size_t len, uint64_t offset, struct err *err)
 {
-	size_t done = 0;
+	ssize_t got = file_read_at(fd, buf, len, offset);
 
-	while (done < len) {
-		ssize_t got = pread(fd, (char *)buf + done, len - done, (off_t)(offset + done));
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return err_set_errno(err, ERR_TEMPORARY, "cannot read the queue file");
-		if (got == 0)
-			return err_set(err, ERR_TEMPORARY, "queue file is shorter than it says");
-		done += (size_t)got;
-	}
-	return true;
+	if (got < 0)
+		return err_set_errno(err, ERR_TEMPORARY, "cannot read the queue file");
+	return (size_t)got == len || err_set(err, ERR_TEMPORARY, "queue file is shorter than it says");
 }
 
 /* The old header goes out too where it is not replaced. */

@@ -141,14 +141,14 @@ class Sweep(unittest.TestCase):
             pass
         return False
 
-    def send(self, after=lambda: None):
+    def send(self, after=lambda taken: None):
         """As a real client: again until it is taken."""
         self.number += 1
         number = self.number
 
         def attempt():
             taken = self.submit(number)
-            after()
+            after(taken)
             return taken
         wait_until(attempt, 60, "a message taken; log:\n" + self.mta.log()[-3000:])
         self.sent.add(number)
@@ -224,8 +224,10 @@ class Sweep(unittest.TestCase):
         killed = action == "signal=KILL"
         ended = []
 
-        def end_when_fired():
+        def end_when_fired(taken=True):
             # Once: what follows, in other threads and processes, is to find a machine that works.
+            if killed and not taken:
+                wait_until(tracer.fired, 20, f"{what}: a kill where a client was left alone")
             if not ended and tracer.fired():
                 tracer.end()
                 ended.append(True)

@@ -18,9 +18,17 @@ TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
 
 def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A datagram port is free for TCP as well: name servers want both."""
+    while True:
+        with socket.socket(socket.AF_INET, kind) as s, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+            try:
+                if kind == socket.SOCK_DGRAM:
+                    other.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 def wait_until(condition, seconds=30, what="condition"):
