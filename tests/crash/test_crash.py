@@ -83,7 +83,7 @@ class Theirs(Postfix):
             "relayhost": relay, "minimal_backoff_time": "1s", "maximal_backoff_time": "2s", "queue_run_delay": "1s",
             "service_throttle_time": "1s", "transport_retry_time": "1s", "virtual_mailbox_domains": "example.test", "virtual_mailbox_base": "%(dir)s/mail",
             "virtual_mailbox_maps": "static:Maildir/", "virtual_uid_maps": f"static:{uid}", "virtual_gid_maps": "static:65534", "virtual_minimum_uid": "1",
-            "mydestination": "", "smtpd_client_connection_count_limit": "0"})
+            "mydestination": "", "smtpd_client_connection_count_limit": "0", "notify_classes": ""})
         os.mkdir(self.etc + "/mail")
         os.chmod(self.etc + "/mail", 0o1777)
 
@@ -99,6 +99,8 @@ class Theirs(Postfix):
         return found
 
     def list(self):
+        # What was left to a dead process waits for minutes unless it is asked for.
+        self.lookup_command("postqueue", "-f")
         return self.lookup_command("postqueue", "-p")[1]
 
     def log(self):
